@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One patch: identity, what the records say, what the kernel says, and the state that follows. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "common/types.h"
+#include "daemon/record.h"
+#include "kmod/klp-sysfs.h"
+
+typedef struct Job Job;
+
+/* Groups of properties, for change notification. */
+typedef enum PatchChange {
+        PATCH_CHANGED_STATE = 1 << 0,   /* State, Drift, FailureReason, AppliedAt, AppliedBy, Replace, StackOrder */
+        PATCH_CHANGED_OBJECTS = 1 << 1, /* Objects, ObjectsKnown */
+        PATCH_CHANGED_REAPPLY = 1 << 2,
+        PATCH_CHANGED_BUILD = 1 << 3,   /* everything that the module itself says, signature and origin included */
+        _PATCH_CHANGED_ALL = (1 << 4) - 1,
+} PatchChange;
+
+/* Owned by the manager's table. Others read it and keep no pointer across a return to the event loop: they look it up
+ * again by id. */
+typedef struct Patch {
+        char *id; /* the name, or NAME@RELEASE when it is for another kernel: unique */
+        char *name;
+        char *kernel_release;
+        bool this_kernel;
+
+        PatchRecord *record;    /* NULL: external, or the vendor's and not decided about yet */
+        RuntimeRecord *runtime; /* NULL: nothing happened in this boot */
+        KlpPatch *klp;          /* NULL: no directory in sysfs (disabled, replaced, not loaded) */
+        KernelModule module;
+        Job *job; /* the job that works on it, or NULL */
+
+        PatchState state;
+        char *drift; /* NULL or a sentence: the loaded module is another build than recorded, ... */
+} Patch;
+
+int patch_new(const char *name, const char *kernel_release, bool this_kernel, Patch **ret);
+Patch *patch_free(Patch *patch);
+DEFINE_CLEANUP(Patch *, patch_free)
+
+/* Reads the kernel's side again (a few small files). Returns what changed (PatchChange bits), or negative errno. */
+int patch_refresh(Patch *patch, int root_fd);
+
+/* The state that follows from all fields: pure. */
+PatchState patch_derive_state(const Patch *patch);
+
+/* The table of legal moves. An illegal one means that somebody else acts on the kernel, and is logged, not refused. */
+bool patch_state_move_is_legal(PatchState from, PatchState to);
+
+/* Whether the loaded module is the recorded build, by build-id; UNKNOWN when either has none. */
+Tristate patch_loaded_is_recorded(const Patch *patch);
+
+static inline bool patch_is_loaded(const Patch *patch) {
+        return patch->module.present;
+}
+static inline bool patch_in_transition(const Patch *patch) {
+        return patch->klp && patch->klp->transition;
+}
+
+/* Microseconds since the epoch, 0; uid, UID_UNKNOWN. */
+static inline uint64_t patch_applied_at(const Patch *patch) {
+        return patch->runtime ? patch->runtime->applied_at : 0;
+}
+static inline uid_t patch_applied_by(const Patch *patch) {
+        return patch->runtime ? patch->runtime->applied_by : UID_UNKNOWN;
+}
+
+bool patch_id_parse(const char *id, char **ret_name, char **ret_release); /* release NULL: this kernel */
