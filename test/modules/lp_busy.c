@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// An ordinary module with a thread that sleeps inside lp_busy_sleep() until its parameter `release` is written.
+#include <linux/kthread.h>
+#include <linux/module.h>
+#include <linux/sched.h>
+
+static bool release;
+module_param(release, bool, 0644);
+MODULE_PARM_DESC(release, "Y: the thread leaves lp_busy_sleep() and stays out of it");
+
+static struct task_struct *thread;
+
+/* Woken before its time (livepatch nudges kthreads), it goes back to sleep without returning. */
+static noinline void lp_busy_sleep(void)
+{
+        while (!READ_ONCE(release) && !kthread_should_stop())
+                schedule_timeout_interruptible(HZ / 20);
+        barrier(); /* no tail call: the function has to stay on the stack */
+}
+
+static int lp_busy_main(void *unused)
+{
+        while (!kthread_should_stop()) {
+                lp_busy_sleep();
+                schedule_timeout_interruptible(HZ / 20);
+        }
+        return 0;
+}
+
+static int __init lp_busy_init(void)
+{
+        thread = kthread_run(lp_busy_main, NULL, "lp_busy");
+        return PTR_ERR_OR_ZERO(thread);
+}
+
+static void __exit lp_busy_exit(void)
+{
+        kthread_stop(thread);
+}
+
+module_init(lp_busy_init);
+module_exit(lp_busy_exit);
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("test module whose thread holds up the transition of lp_stall");
