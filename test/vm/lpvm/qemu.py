@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""One run of QEMU: from power on to power off, reset, panic or power cut."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from .image import Image
+
+# Reports to the console what matters (an oops, a panic) and little else: each line costs emulated time.
+CMDLINE = "root=/dev/vda rw console=ttyS0 loglevel=5 panic=1 quiet fsck.mode=skip systemd.show_status=no"
+
+
+@dataclass(frozen=True)
+class Hardware:
+    memory: int = 1024  # MiB
+    cpus: int = 2
+    accel: str = "tcg,thread=multi"
+    network: bool = False
+    extra: tuple[str, ...] = ()  # further words for QEMU's command line
+
+
+class Qemu:
+    def __init__(self, image: Image, disk: Path, console: Path, hardware: Hardware, cmdline_extra: str) -> None:
+        agent_host, agent_qemu = socket.socketpair()
+        qmp_host, qmp_qemu = socket.socketpair()
+        self.agent_socket = agent_host
+        self.console = console
+        self.reason = ""  # why it ended, in QEMU's words: guest-reset, guest-shutdown, host-signal, ...
+        argv = [
+            "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+            "-machine", "pc", "-accel", hardware.accel, "-cpu", "max", "-smp", str(hardware.cpus), "-m", str(hardware.memory),
+            "-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", f"{CMDLINE} {cmdline_extra}".strip(),
+            # "unsafe" drops the flushes to the host's own disk; QEMU's caches still reach the host at each guest flush,
+            # so that killing QEMU loses what the guest did not sync and nothing else
+            "-drive", f"if=none,id=disk,format=qcow2,cache=unsafe,discard=unmap,file={disk}",
+            "-device", "virtio-blk-pci,drive=disk", "-device", "virtio-rng-pci", "-device", "virtio-serial-pci",
+            "-chardev", f"socket,id=agent,fd={agent_qemu.fileno()}", "-device", "virtserialport,chardev=agent,name=org.livepatch.test",
+            "-chardev", f"file,id=console,path={console}", "-serial", "chardev:console",
+            "-chardev", f"socket,id=qmp,fd={qmp_qemu.fileno()}", "-mon", "chardev=qmp,mode=control",
+            *(["-nic", "user,model=virtio-net-pci"] if hardware.network else []),
+            *hardware.extra,
+        ]  # fmt: skip
+        self.stderr = console.with_suffix(".qemu.log")
+        with self.stderr.open("wb") as errors:
+            self.process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, start_new_session=True,
+                pass_fds=(agent_qemu.fileno(), qmp_qemu.fileno()),
+            )  # fmt: skip
+        agent_qemu.close()
+        qmp_qemu.close()
+        self._qmp = qmp_host
+        threading.Thread(target=self._watch, name="qmp", daemon=True).start()
+        self.qmp("qmp_capabilities")
+
+    def qmp(self, command: str, **arguments: object) -> None:
+        """Sends one monitor command; nobody waits for its answer."""
+        try:
+            self._qmp.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
+        except OSError:
+            pass
+
+    def _watch(self) -> None:
+        with self._qmp.makefile("r", errors="replace") as lines:
+            try:
+                for line in lines:
+                    event = json.loads(line)
+                    if event.get("event") == "SHUTDOWN":
+                        self.reason = event["data"].get("reason", "shutdown")
+            except (OSError, ValueError):
+                pass
+
+    @property
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+    def kill(self) -> None:
+        """Pulls the plug."""
+        if self.running:
+            os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.agent_socket.close()
+        self._qmp.close()
+
+    def wait(self, timeout: float) -> bool:
+        """Whether the machine ended by itself within TIMEOUT."""
+        try:
+            self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
