@@ -31,7 +31,8 @@ typedef struct Patch {
         RuntimeRecord *runtime; /* NULL: nothing happened in this boot */
         KlpPatch *klp;          /* NULL: no directory in sysfs (disabled, replaced, not loaded) */
         KernelModule module;
-        Job *job; /* the job that works on it, or NULL */
+        Job *job;        /* the job that works on it, or NULL */
+        bool superseded; /* a cumulative patch is applied over it (the manager knows the others) */
 
         PatchState state;
         char *drift; /* NULL or a sentence: the loaded module is another build than recorded, ... */
@@ -43,6 +44,9 @@ DEFINE_CLEANUP(Patch *, patch_free)
 
 /* Reads the kernel's side again (a few small files). Returns what changed (PatchChange bits), or negative errno. */
 int patch_refresh(Patch *patch, int root_fd);
+
+/* Derives state and drift again after a field was set; returns what changed. */
+int patch_update(Patch *patch);
 
 /* The state that follows from all fields: pure. */
 PatchState patch_derive_state(const Patch *patch);

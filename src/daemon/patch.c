@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One patch: identity, what the records say, what the kernel says, and the state that follows. */
+
+#include "common/log.h"
+#include "common/string-util.h"
+#include "daemon/job.h"
+#include "daemon/patch.h"
+
+#define BIT(state) (1U << (state))
+
+/* From each state, the ones that livepatchd itself or a plain administrator's action on the module leads to. */
+static const unsigned legal_moves[_PATCH_STATE_MAX] = {
+        [PATCH_AVAILABLE] = BIT(PATCH_STAGED) | BIT(PATCH_APPLYING),
+        [PATCH_STAGED] = BIT(PATCH_APPLYING) | BIT(PATCH_APPLIED) | BIT(PATCH_FAILED) | BIT(PATCH_QUARANTINED) |
+                         BIT(PATCH_AVAILABLE),
+        [PATCH_APPLYING] = BIT(PATCH_APPLIED) | BIT(PATCH_REVERTING) | BIT(PATCH_FAILED) | BIT(PATCH_STAGED) |
+                           BIT(PATCH_DISABLED) | BIT(PATCH_EXTERNAL),
+        [PATCH_APPLIED] = BIT(PATCH_REVERTING) | BIT(PATCH_SUPERSEDED) | BIT(PATCH_APPLYING),
+        [PATCH_REVERTING] = BIT(PATCH_STAGED) | BIT(PATCH_DISABLED) | BIT(PATCH_APPLIED) | BIT(PATCH_APPLYING) |
+                            BIT(PATCH_FAILED) | BIT(PATCH_SUPERSEDED) | BIT(PATCH_EXTERNAL),
+        [PATCH_DISABLED] = BIT(PATCH_STAGED) | BIT(PATCH_APPLYING) | BIT(PATCH_REVERTING) | BIT(PATCH_SUPERSEDED) |
+                           BIT(PATCH_FAILED),
+        [PATCH_SUPERSEDED] = BIT(PATCH_STAGED) | BIT(PATCH_APPLYING) | BIT(PATCH_DISABLED) | BIT(PATCH_REVERTING),
+        [PATCH_FAILED] = BIT(PATCH_APPLYING) | BIT(PATCH_STAGED) | BIT(PATCH_APPLIED) | BIT(PATCH_QUARANTINED),
+        [PATCH_QUARANTINED] = BIT(PATCH_STAGED) | BIT(PATCH_FAILED),
+        [PATCH_EXTERNAL] = BIT(PATCH_REVERTING) | BIT(PATCH_APPLYING) | BIT(PATCH_APPLIED) | BIT(PATCH_STAGED),
+};
+
+bool patch_state_move_is_legal(PatchState from, PatchState to) {
+        return from == to || (legal_moves[from] & BIT(to));
+}
+
+int patch_new(const char *name, const char *kernel_release, bool this_kernel, Patch **ret) {
+        _cleanup_(patch_freep) Patch *patch = calloc(1, sizeof(Patch));
+        int r;
+
+        if (!patch)
+                return -ENOMEM;
+        patch->name = strdup(name);
+        patch->kernel_release = strdup(kernel_release);
+        if (!patch->name || !patch->kernel_release)
+                return -ENOMEM;
+        r = this_kernel ? asprintf(&patch->id, "%s", name) : asprintf(&patch->id, "%s@%s", name, kernel_release);
+        if (r < 0) {
+                patch->id = NULL;
+                return -ENOMEM;
+        }
+        patch->this_kernel = this_kernel;
+        patch->state = PATCH_STAGED;
+        *ret = TAKE_PTR(patch);
+        return 0;
+}
+
+Patch *patch_free(Patch *patch) {
+        if (!patch)
+                return NULL;
+        patch_record_free(patch->record);
+        runtime_record_free(patch->runtime);
+        klp_patch_free(patch->klp);
+        kernel_module_done(&patch->module);
+        free(patch->drift);
+        free(patch->id);
+        free(patch->name);
+        free(patch->kernel_release);
+        free(patch);
+        return NULL;
+}
+
+Tristate patch_loaded_is_recorded(const Patch *patch) {
+        if (!patch->record || !patch->module.present || !patch->record->build_id || !patch->module.build_id)
+                return TRISTATE_UNKNOWN;
+        return streq(patch->record->build_id, patch->module.build_id) ? TRISTATE_YES : TRISTATE_NO;
+}
+
+static PatchState state_of_unloaded(const Patch *patch) {
+        return patch->runtime && patch->runtime->failure_text ? PATCH_FAILED : PATCH_STAGED;
+}
+
+PatchState patch_derive_state(const Patch *patch) {
+        if (!patch->this_kernel)
+                return PATCH_STAGED;
+        if (patch->job && job_state(patch->job) != JOB_QUEUED)
+                return job_type(patch->job) == JOB_REVERT || job_type(patch->job) == JOB_REMOVE ? PATCH_REVERTING :
+                                                                                                 PATCH_APPLYING;
+        if (patch->klp && patch->klp->transition)
+                return patch->klp->enabled ? PATCH_APPLYING : PATCH_REVERTING;
+        if (patch->klp)
+                return patch->record && patch_loaded_is_recorded(patch) != TRISTATE_NO ? PATCH_APPLIED :
+                                                                                         PATCH_EXTERNAL;
+        if (patch->module.present)
+                return patch->superseded ? PATCH_SUPERSEDED : PATCH_DISABLED;
+        return state_of_unloaded(patch);
+}
+
+static int describe_drift(const Patch *patch, PatchState state, char **ret) {
+        const char *what = NULL;
+
+        if (patch->record && patch_loaded_is_recorded(patch) == TRISTATE_NO)
+                what = "Another build of this patch is loaded than the one on record";
+        else if (state == PATCH_DISABLED && !patch->job)
+                what = "The module is loaded but its patch was switched off; it must be unloaded and loaded again";
+        else if (state == PATCH_STAGED && !patch->job && patch_applied_at(patch) != 0)
+                what = "It was applied in this boot, and something other than livepatchd has unloaded it since";
+        *ret = NULL;
+        if (!what)
+                return 0;
+        *ret = strdup(what);
+        return *ret ? 0 : -ENOMEM;
+}
+
+int patch_update(Patch *patch) {
+        PatchState state = patch_derive_state(patch);
+        _cleanup_free_ char *drift = NULL;
+        int changed = 0, r;
+
+        r = describe_drift(patch, state, &drift);
+        if (r < 0)
+                return r;
+        if (state != patch->state) {
+                if (!patch_state_move_is_legal(patch->state, state))
+                        log_debug("Patch '%s' went from %s to %s by something else's doing", patch->id,
+                                  patch_state_to_string(patch->state), patch_state_to_string(state));
+                patch->state = state;
+                changed |= PATCH_CHANGED_STATE;
+        }
+        if (!streq_ptr(drift, patch->drift)) {
+                free(patch->drift);
+                patch->drift = TAKE_PTR(drift);
+                changed |= PATCH_CHANGED_STATE;
+        }
+        return changed;
+}
+
+static bool functions_equal(const KlpObject *a, const KlpObject *b) {
+        if (a->n_functions != b->n_functions)
+                return false;
+        for (size_t i = 0; i < a->n_functions; i++)
+                if (a->functions[i].sympos != b->functions[i].sympos ||
+                    !streq(a->functions[i].name, b->functions[i].name))
+                        return false;
+        return true;
+}
+
+static bool objects_equal(const KlpPatch *a, const KlpPatch *b) {
+        if (!a || !b)
+                return a == b;
+        if (a->n_objects != b->n_objects)
+                return false;
+        for (size_t i = 0; i < a->n_objects; i++)
+                if (!streq(a->objects[i].name, b->objects[i].name) ||
+                    a->objects[i].patched != b->objects[i].patched || a->objects[i].loaded != b->objects[i].loaded ||
+                    !functions_equal(&a->objects[i], &b->objects[i]))
+                        return false;
+        return true;
+}
+
+static bool flags_equal(const KlpPatch *a, const KlpPatch *b) {
+        if (!a || !b)
+                return a == b;
+        return a->enabled == b->enabled && a->transition == b->transition && a->replace == b->replace &&
+               a->stack_order == b->stack_order;
+}
+
+int patch_refresh(Patch *patch, int root_fd) {
+        _cleanup_(klp_patch_freep) KlpPatch *klp = NULL;
+        KernelModule module = {};
+        int changed = 0, r;
+
+        if (!patch->this_kernel)
+                return patch_update(patch);
+        r = klp_sysfs_read(root_fd, patch->name, true, &klp);
+        if (r < 0 && r != -ENOENT && r != -EOPNOTSUPP)
+                return r;
+        r = kernel_module_read(root_fd, patch->name, &module);
+        if (r < 0)
+                return r;
+        if (!flags_equal(patch->klp, klp))
+                changed |= PATCH_CHANGED_STATE;
+        if (!objects_equal(patch->klp, klp))
+                changed |= PATCH_CHANGED_OBJECTS;
+        klp_patch_free(patch->klp);
+        patch->klp = TAKE_PTR(klp);
+        kernel_module_done(&patch->module);
+        patch->module = module;
+        r = patch_update(patch);
+        return r < 0 ? r : changed | r;
+}
+
+bool patch_id_parse(const char *id, char **ret_name, char **ret_release) {
+        const char *at = strchr(id, '@');
+        _cleanup_free_ char *name = at ? strndup(id, (size_t) (at - id)) : strdup(id);
+        _cleanup_free_ char *release = at ? strdup(at + 1) : NULL;
+
+        if (!name || (at && !release) || !module_name_is_valid(name) || (release && !kernel_release_is_valid(release)))
+                return false;
+        *ret_name = TAKE_PTR(name);
+        *ret_release = TAKE_PTR(release);
+        return true;
+}
