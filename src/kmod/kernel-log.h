@@ -19,7 +19,8 @@ void kernel_log_line_done(KernelLogLine *line);
 int kernel_log_open_at_end(int root_fd);
 
 /* Next record written by the kernel itself (facility 0, which user space cannot forge; Documentation/ABI/testing/
- * dev-kmsg). 1: a line; 0: no more for now. An overrun (EPIPE) is skipped over and *ret_lost set. */
+ * dev-kmsg). 1: a line; 0: no more for now. An overrun (EPIPE) is skipped over and *ret_lost set to true; it is never
+ * cleared, so that one variable serves a whole loop, and may be NULL. fd may be a regular file of records. */
 int kernel_log_read(int fd, KernelLogLine *ret, bool *ret_lost);
 
 /* Pure parser of one record, for tests and fuzzing. 1: a kernel line, 0: not the kernel's, -EBADMSG: malformed. */
@@ -28,3 +29,7 @@ int kernel_log_parse(const char *record, size_t size, KernelLogLine *ret);
 /* Whether a line has to do with loading or patching `name`: "livepatch: ...", "<name>: ...", module loader and
  * signature messages ("Loading of ... is rejected", "Lockdown: ..."). */
 bool kernel_log_line_is_relevant(const char *text, const char *name);
+
+/* Reads on to the end and keeps the first max relevant texts: NULL-terminated, or NULL when there are none. Free with
+ * strv_free(). */
+int kernel_log_collect(int fd, const char *name, size_t max, char ***ret);
