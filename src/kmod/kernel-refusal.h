@@ -12,6 +12,7 @@
 int kernel_refusal_explain_insert(int error, const char *name, const KernelInfo *info, char *const *log_lines,
                                   Failure *f);
 
-/* The same for delete_module(2) and for writing `enabled`. */
+/* The same for delete_module(2) and for writing `enabled`. -ENOENT: the module is not loaded, the patch is not active;
+ * -EINVAL: it has this value already. */
 int kernel_refusal_explain_remove(int error, const char *name, Failure *f);
 int kernel_refusal_explain_enabled(int error, const char *name, bool enabling, Failure *f);
