@@ -70,7 +70,7 @@ static const InsertCause insert_table[] = {
         { ANY_ERROR, "not found in symbol table", NULL, REFUSED_KERNEL_REFUSED, CERTAIN,
           "a function that it patches does not exist in this kernel", ADVICE_OTHER_BUILD },
         { ANY_ERROR, "unresolvable ambiguity for symbol", NULL, REFUSED_KERNEL_REFUSED, CERTAIN,
-          "several functions of this kernel have the name of one that it patches, and it does not say which one it means",
+          "several functions of this kernel have the name of one that it patches, and it does not say which it means",
           ADVICE_OTHER_BUILD },
         { ANY_ERROR, "livepatch: symbol position", NULL, REFUSED_KERNEL_REFUSED, CERTAIN,
           "this kernel has fewer functions of a name than the patch counts", ADVICE_OTHER_BUILD },
@@ -138,8 +138,8 @@ static const InsertCause insert_table[] = {
           "a security module's policy (SELinux, IMA appraisal), or a module file that is not readable",
           "Check the audit log; IMA wants an appended signature that the kernel's keyrings know" },
         { EKEYREJECTED, NULL, NULL, REFUSED_KERNEL_REFUSED, LIKELY,
-          "a signature by a key that the kernel knows which does not match the module, a revoked hash or key, or signed "
-          "attributes in the signature",
+          "a signature by a key that the kernel knows which does not match the module, a revoked hash or key, or "
+          "signed attributes in the signature",
           "Get the module again from its source, or have it signed anew" },
         { ENOKEY, NULL, NULL, REFUSED_KERNEL_REFUSED, LIKELY, "a missing signature, or a key that is not in the "
           "kernel's keyrings", ADVICE_ENROL },
@@ -247,16 +247,17 @@ int kernel_refusal_explain_remove(int error, const char *name, Failure *f) {
         case EAGAIN:
         case EBUSY:
                 return failure_set(f, REFUSED_BUSY,
-                                   "Module '%s' is still in use and stays loaded: its patch is enabled or was forced, or "
-                                   "something else depends on it. Try again in a moment; a patch that was forced stays "
-                                   "loaded until the next reboot.",
+                                   "Module '%s' is still in use and stays loaded: its patch is enabled or was forced, "
+                                   "or something else depends on it. Try again in a moment; a patch that was forced "
+                                   "stays loaded until the next reboot.",
                                    name);
         case ENOENT:
                 return failure_set(f, -ENOENT, "Module '%s' is not loaded", name);
         case EPERM:
                 return failure_set(f, REFUSED_KERNEL_REFUSED,
-                                   "The kernel does not allow unloading module '%s', which stays loaded: CAP_SYS_MODULE "
-                                   "is missing, or kernel.modules_disabled=1 forbids it until the next reboot.",
+                                   "The kernel does not allow unloading module '%s', which stays loaded: "
+                                   "CAP_SYS_MODULE is missing, or kernel.modules_disabled=1 forbids it until the next "
+                                   "reboot.",
                                    name);
         case ENOSYS:
                 return failure_set(f, REFUSED_NOT_SUPPORTED,
@@ -265,8 +266,8 @@ int kernel_refusal_explain_remove(int error, const char *name, Failure *f) {
                                    name);
         default:
                 return failure_set(f, REFUSED_KERNEL_REFUSED,
-                                   "The kernel did not unload module '%s', which stays loaded: %s. Look at the kernel's "
-                                   "log before you try again.",
+                                   "The kernel did not unload module '%s', which stays loaded: %s. Look at the "
+                                   "kernel's log before you try again.",
                                    name, strerror(abs(error)));
         }
 }

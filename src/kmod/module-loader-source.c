@@ -53,8 +53,10 @@ int module_loader_source(const ModuleImage *image, const char *name, int *ret, F
         }
         r = compare_file(fd, module_image_data(image), module_image_size(image));
         if (r < 0)
-                return failure_set(f, r, "Failed to read the file of module '%s' again before loading it: %s. The module "
-                                   "was not loaded.", name, strerror(-r));
+                return failure_set(f, r,
+                                   "Failed to read the file of module '%s' again before loading it: %s. The module was "
+                                   "not loaded.",
+                                   name, strerror(-r));
         if (r > 0)
                 return failure_set(f, REFUSED_CONFLICT,
                                    "The file of module '%s' has changed on disk since it was verified. The module was "

@@ -44,7 +44,8 @@ static int explain(int error, int log_fd, const char *name, const KernelInfo *in
         return kernel_refusal_explain_insert(error, name, info, lines, f);
 }
 
-int module_loader_insert(int root_fd, const VerifiedModule *module, const char *name, const KernelInfo *info, Failure *f) {
+int module_loader_insert(int root_fd, const VerifiedModule *module, const char *name, const KernelInfo *info,
+                         Failure *f) {
         _cleanup_close_ int log_fd = -EBADF;
         int fd, r = refuse_if_loaded(root_fd, name, info, f);
 

@@ -9,7 +9,8 @@
 /* finit_module(2) of the very bytes that were verified, with no flags. Blocks up to seconds: call from a worker.
  * name: the module's own, for messages. On failure *f explains with the kernel's log lines. root_fd: where dev/kmsg
  * is. 0: the module is loaded and its transition has begun (it may be over already). */
-int module_loader_insert(int root_fd, const VerifiedModule *module, const char *name, const KernelInfo *info, Failure *f);
+int module_loader_insert(int root_fd, const VerifiedModule *module, const char *name, const KernelInfo *info,
+                         Failure *f);
 
 /* Unloads through libkmod, without its force flag (a forced unload of an enabled livepatch corrupts the kernel:
  * kernel.md, section 1). -ENOENT: not loaded. REFUSED_BUSY: still in use (EAGAIN/EBUSY); try again soon. */
