@@ -108,6 +108,10 @@ class Agent:
             self.changed.wait_for(lambda: self.boot_id or self.gone, timeout)
             return bool(self.boot_id)
 
+    def ask_for_hello(self) -> None:
+        """From a guest that was restored and has said it in its earlier life."""
+        self.send(HELLO, 0, b"")
+
     def send(self, kind: int, number: int, data: bytes) -> None:
         if self.gone:
             raise GuestGone("the machine is not running")

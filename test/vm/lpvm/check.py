@@ -85,7 +85,8 @@ class Scenario:
     cmdline: str
     hardware: dict[str, object]
     needs_install: bool
-    timeout: float
+    image: str
+    cold: bool
 
 
 REGISTRY: list[Scenario] = []
@@ -98,14 +99,18 @@ def scenario(
     boot: bool = True,
     cmdline: str = "",
     needs_install: bool = True,
-    timeout: float = 600,
+    image: str = "base",
+    cold: bool = False,
     **hardware: object,
 ) -> Callable[[Body], Body]:
     """
     Registers a scenario: a function of a machine and a check.
 
     The machine is booted already unless BOOT is false. CMDLINE adds kernel command line words; HARDWARE are fields of
-    qemu.Hardware. NEEDS_INSTALL false: runs without livepatchd in the image.
+    qemu.Hardware. NEEDS_INSTALL false: runs without livepatchd in the image. IMAGE is one of suites.KINDS.
+
+    A booted machine is one that was saved after its boot, which is the same for every scenario; COLD true, a CMDLINE or
+    HARDWARE make it boot for this scenario. What comes after - reboot(), start() - is always a real boot.
 
     Tags: `core` (every suite), `default` (CI), `slow` (only by name or --tag). `core` implies `default`.
     """
@@ -113,7 +118,7 @@ def scenario(
     def register(body: Body) -> Body:
         wanted = frozenset(tags) | ({"default"} if "core" in tags else set())
         name = f"{Path(body.__code__.co_filename).stem}/{body.__name__}"
-        REGISTRY.append(Scenario(name, title, wanted, body, boot, cmdline, dict(hardware), needs_install, timeout))
+        REGISTRY.append(Scenario(name, title, wanted, body, boot, cmdline, dict(hardware), needs_install, image, cold))
         return body
 
     return register

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import cpio, roots
 from .shell import TREE, digest, in_chroot, once, run
-from .suites import Suite
+from .suites import Kind, Suite
 
 HERE = Path(__file__).parent
 GUEST = HERE / "guest"
@@ -28,6 +28,7 @@ class Image:
     kernel: Path
     initrd: Path
     disk: Path
+    warm: Path | None = None  # directory of a machine saved after its boot: disk.qcow2 and state
 
 
 def make_pki(vm_dir: Path) -> Path:
@@ -56,7 +57,7 @@ def make_guest_tools(suite: Suite, vm_dir: Path, builder: Path) -> Path:
 
 def make_modules(suite: Suite, vm_dir: Path, builder: Path, release: str, pki: Path) -> Path:
     out = vm_dir / suite.name / "modules"
-    key = digest(TREE / "test/modules", release, (vm_dir / "pki.stamp").read_text())
+    key = digest(TREE / "test/modules", release, pki)
 
     def make() -> None:
         inside, build = f"/src/{out.relative_to(TREE)}", f"/lib/modules/{release}/build"
@@ -121,35 +122,60 @@ def _install_tree(stage: Path, installed: Path) -> None:
         """)  # fmt: skip
 
 
-def make_disk(suite: Suite, vm_dir: Path, root: Path, tools: Path, modules: Path, pki: Path, installed: Path | None) -> Path:
-    where = vm_dir / suite.name
-    out = where / ("disk.ext4" if installed else "disk-bare.ext4")
-    stamps = [(vm_dir / "pki.stamp"), *((where / f"{name}.stamp") for name in ("root", "guest-tools", "modules"))]
-    parts: list[str | Path] = [stamp.read_text() for stamp in stamps]
-    key = digest(Path(__file__), *parts, *([installed] if installed else []))
+def make_disk(kind: Kind, where: Path, root: Path, inputs: list[Path], installed: Path | None) -> Path:
+    """
+    Named by what is in it, so that machines of another run may go on using an older one.
+
+    INPUTS are guest tools, test modules and PKI.
+    """
+    stamps = [path.with_name(path.name + ".stamp").read_text() for path in (root, *inputs)]
+    key = digest(Path(__file__), *stamps, inputs[-1], *([installed] if installed else []))
+    out = where / f"disk-{kind.name}-{key[:12]}.ext4"
 
     def make() -> None:
         stage = where / "stage"
         roots.copy_root(root, stage)
-        _install_test_files(stage, tools, modules, pki)
+        _install_test_files(stage, *inputs)
         if installed:
             _install_tree(stage, installed)
         # Newer than /usr, or the first boot would rebuild every cache that depends on it.
         run(["touch", str(stage / "etc/.updated"), str(stage / "var/.updated")])
-        out.unlink(missing_ok=True)
         features = ["-E", "lazy_itable_init=1,lazy_journal_init=1", "-O", "^metadata_csum,^64bit"]
         run(["mke2fs", "-q", "-t", "ext4", *features, "-d", str(stage), str(out), DISK_SIZE])
         run(["rm", "-rf", "--one-file-system", str(stage)])
+        prune(where, f"disk-{kind.name}-*.ext4")
 
-    once(where / f"{out.name}.stamp", key, f"{suite.name}: disk image", make)
+    once(out.with_name(out.name + ".stamp"), key, f"{where.name}: disk image {kind.name}", make)
     return out
 
 
-def prepare(suite: Suite, vm_dir: Path, installed: Path | None, root: Path, builder: Path) -> Image:
-    release = roots.kernel_release(root)
+def prune(where: Path, pattern: str, keep: int = 3) -> None:
+    """Removes all but the newest few; a machine that still uses one would have to be that old."""
+    for old in sorted(where.glob(pattern), key=lambda p: p.stat().st_mtime)[:-keep]:
+        for stale in (old, old.with_name(old.name + ".stamp"), old.with_name(old.name + ".warm")):
+            run(["rm", "-rf", str(stale)])
+
+
+@dataclass(frozen=True)
+class Foundation:
+    """What every kind of image of a suite shares."""
+
+    suite: Suite
+    vm_dir: Path
+    builder: Path
+    initrd: Path
+    inputs: list[Path]
+
+
+def foundation(suite: Suite, vm_dir: Path, root: Path, builder: Path) -> Foundation:
     pki = make_pki(vm_dir)
     tools = make_guest_tools(suite, vm_dir, builder)
-    modules = make_modules(suite, vm_dir, builder, release, pki)
+    modules = make_modules(suite, vm_dir, builder, roots.kernel_release(root), pki)
     initrd = make_initrd(suite, vm_dir, root, tools)
-    disk = make_disk(suite, vm_dir, root, tools, modules, pki, installed)
-    return Image(suite.name, release, roots.kernel_image(root), initrd, disk)
+    return Foundation(suite, vm_dir, builder, initrd, [tools, modules, pki])
+
+
+def prepare(base: Foundation, kind: Kind, installed: Path | None) -> Image:
+    root = roots.guest_root(base.suite, base.vm_dir, kind)
+    disk = make_disk(kind, base.vm_dir / base.suite.name, root, base.inputs, installed)
+    return Image(base.suite.name, roots.kernel_release(root), roots.kernel_image(root), base.initrd, disk)

@@ -37,7 +37,11 @@ class Machine:
         self._agent: Agent | None = None
         directory.mkdir(parents=True, exist_ok=True)
         self.disk = directory / "disk.qcow2"
-        argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(image.disk.resolve()), str(self.disk)]
+        self._overlay(image.disk, "raw")
+
+    def _overlay(self, base: Path, base_format: str) -> None:
+        self.disk.unlink(missing_ok=True)
+        argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", base_format, "-b", str(base.resolve()), str(self.disk)]
         run_on_host(argv)
 
     # -- power ----------------------------------------------------------------------------------------------
@@ -79,6 +83,26 @@ class Machine:
         self._agent = Agent(self._qemu.agent_socket)
         if wait:
             self.wait_for_boot()
+
+    def start_warm(self) -> None:
+        """The machine as it was after the boot that the image keeps: in a second rather than in ten."""
+        warm = self.image.warm
+        assert warm and self.boots == 0
+        self._overlay(warm / "disk.qcow2", "qcow2")
+        self.boots = 1
+        self._qemu = Qemu(self.image, self.disk, self.directory / "console-1.log", self.hardware, "", warm / "state")
+        self._agent = Agent(self._qemu.agent_socket)
+        self._qemu.resume()
+        self._agent.ask_for_hello()
+        self.wait_for_agent(30)
+        self.ok(["date", "-s", f"@{time.time():.3f}"])
+
+    def save_warm(self) -> None:
+        """Turns this machine, just booted, into what start_warm() of others begins with."""
+        assert self._qemu
+        self.ok(["sync"])
+        self._qemu.save(self.directory / "state")
+        self._drop()
 
     def wait_for_agent(self, timeout: float = BOOT_TIMEOUT) -> None:
         """Until commands can be run, which is long before the boot is complete."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .image import Image
 
@@ -28,7 +31,7 @@ class Hardware:
 
 
 class Qemu:
-    def __init__(self, image: Image, disk: Path, console: Path, hardware: Hardware, cmdline_extra: str) -> None:
+    def __init__(self, image: Image, disk: Path, console: Path, hardware: Hardware, cmdline_extra: str, state: Path | None = None) -> None:
         agent_host, agent_qemu = socket.socketpair()
         qmp_host, qmp_qemu = socket.socketpair()
         self.agent_socket = agent_host
@@ -46,6 +49,7 @@ class Qemu:
             "-chardev", f"file,id=console,path={console}", "-serial", "chardev:console",
             "-chardev", f"socket,id=qmp,fd={qmp_qemu.fileno()}", "-mon", "chardev=qmp,mode=control",
             *(["-nic", "user,model=virtio-net-pci"] if hardware.network else []),
+            *(["-S", "-incoming", f"exec:cat {shlex.quote(str(state))}"] if state else []),
             *hardware.extra,
         ]  # fmt: skip
         self.stderr = console.with_suffix(".qemu.log")
@@ -57,25 +61,65 @@ class Qemu:
         agent_qemu.close()
         qmp_qemu.close()
         self._qmp = qmp_host
+        self._answer: dict[str, Any] | None = None
+        self._answered = threading.Condition()
         threading.Thread(target=self._watch, name="qmp", daemon=True).start()
         self.qmp("qmp_capabilities")
 
-    def qmp(self, command: str, **arguments: object) -> None:
-        """Sends one monitor command; nobody waits for its answer."""
-        try:
-            self._qmp.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
-        except OSError:
-            pass
+    def qmp(self, command: str, **arguments: object) -> dict[str, Any]:
+        """Runs one monitor command; an empty answer when QEMU is gone."""
+        with self._answered:
+            self._answer = None
+            try:
+                self._qmp.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
+            except OSError:
+                return {}
+            self._answered.wait_for(lambda: self._answer is not None, 60)
+            answer = self._answer or {}
+        if "error" in answer:
+            raise RuntimeError(f"QEMU refuses {command}: {answer['error']}")
+        result = answer.get("return", {})
+        return result if isinstance(result, dict) else {}
 
     def _watch(self) -> None:
         with self._qmp.makefile("r", errors="replace") as lines:
             try:
                 for line in lines:
-                    event = json.loads(line)
-                    if event.get("event") == "SHUTDOWN":
-                        self.reason = event["data"].get("reason", "shutdown")
+                    self._hear(json.loads(line))
             except (OSError, ValueError):
                 pass
+        self._hear({"return": {}})
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        if message.get("event") == "SHUTDOWN":
+            self.reason = message["data"].get("reason", "shutdown")
+        elif "return" in message or "error" in message:
+            with self._answered:
+                self._answer = message
+                self._answered.notify_all()
+
+    def save(self, state: Path) -> None:
+        """Stops the machine, writes its memory and devices to STATE, and ends; its disk is left as the state needs it."""
+        self.qmp("stop")
+        self.qmp("migrate", uri=f"exec:cat > {shlex.quote(str(state))}")
+        self._wait_for_migration()
+        self.qmp("quit")
+        self.process.wait(60)
+
+    def resume(self) -> None:
+        """Waits until the state given at the start is in, and runs on from there."""
+        self._wait_for_migration()
+        self.qmp("cont")
+
+    def _wait_for_migration(self) -> None:
+        for _ in range(1200):
+            status = self.qmp("query-migrate").get("status")
+            if status == "completed":
+                return
+            if status in ("failed", "cancelled") or not self.running:
+                break
+            time.sleep(0.05)
+        raise RuntimeError(f"QEMU did not save or restore the machine; see {self.stderr}")
 
     @property
     def running(self) -> bool:

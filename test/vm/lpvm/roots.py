@@ -9,7 +9,7 @@ from pathlib import Path
 
 from . import sources
 from .shell import digest, in_chroot, once, run
-from .suites import Suite
+from .suites import KINDS, Kind, Suite
 
 HERE = Path(__file__).parent
 HOOKS = HERE.parent / "hooks"
@@ -28,26 +28,39 @@ _LEAN = [
 ]  # fmt: skip
 
 
-def _debootstrap(suite: Suite, target: Path, packages: list[str], hooks: list[str]) -> None:
+def _debootstrap(suite: Suite, target: Path, packages: list[str], hooks: list[str], archives: str) -> None:
     if target.exists():
         # one file system only: whatever is mounted below is not ours to delete
         run(["rm", "-rf", "--one-file-system", str(target)])
     target.parent.mkdir(parents=True, exist_ok=True)
-    argv = ["mmdebstrap", *_LEAN, "--include=" + ",".join(packages)]
-    argv += ["--customize-hook=" + hook for hook in hooks]
-    log = target.parent / f"{target.name}.log"
-    run([*argv, suite.name, str(target), "-"], stdin=sources.for_suite(suite.name), log=log)
+    argv = ["mmdebstrap", *_LEAN, "--include=" + ",".join(packages), *hooks]
+    run([*argv, suite.name, str(target), "-"], stdin=archives, log=target.parent / f"{target.name}.log")
 
 
-def guest_root(suite: Suite, vm_dir: Path) -> Path:
+def _foreign(suite: Suite, kind: Kind) -> tuple[str, list[str]]:
+    """Further archives, and the preferences that let in nothing from them but the packages named."""
+    if not kind.foreign or suite.name == kind.foreign_suite:
+        return "", []
+    never = f"Package: *\\nPin: release n={kind.foreign_suite}*\\nPin-Priority: -1\\n"
+    wanted = f"Package: {' '.join(kind.foreign)}\\nPin: release n={kind.foreign_suite}\\nPin-Priority: 990\\n"
+    hook = f'--setup-hook=printf "{wanted}\\n{never}" > "$1/etc/apt/preferences.d/foreign"'
+    return sources.for_suite(kind.foreign_suite), [hook]
+
+
+def guest_root(suite: Suite, vm_dir: Path, kind: Kind = KINDS["base"]) -> Path:
     """A minimal Debian with the suite's stock kernel: what every test machine starts from."""
-    target = vm_dir / suite.name / "root"
-    key = digest(sources.for_suite(suite.name), repr(_LEAN), repr(suite.guest_packages), HOOKS)
+    name = "root" if kind.name == "base" else f"root-{kind.name}"
+    target = vm_dir / suite.name / name
+    more_archives, preferences = _foreign(suite, kind)
+    archives = sources.for_suite(suite.name) + more_archives
+    packages = [*suite.guest_packages, *kind.packages, *kind.foreign]
+    key = digest(archives, repr(_LEAN), repr(packages), repr(preferences), HOOKS)
 
     def make() -> None:
-        _debootstrap(suite, target, suite.guest_packages, [f'{HOOKS}/kernel "$1"', f'{HOOKS}/settings "$1"'])
+        hooks = [f'--customize-hook={HOOKS}/kernel "$1"', f'--customize-hook={HOOKS}/settings "$1"']
+        _debootstrap(suite, target, packages, [*preferences, *hooks], archives)
 
-    once(vm_dir / suite.name / "root.stamp", key, f"{suite.name}: guest root", make)
+    once(vm_dir / suite.name / f"{name}.stamp", key, f"{suite.name}: guest {name}", make)
     return target
 
 
@@ -62,7 +75,7 @@ def builder_root(suite: Suite, vm_dir: Path, release: str) -> Path:
     key = digest(sources.for_suite(suite.name), repr(_LEAN), repr(packages))
 
     def make() -> None:
-        _debootstrap(suite, target, packages, [])
+        _debootstrap(suite, target, packages, [], sources.for_suite(suite.name))
 
     once(vm_dir / suite.name / "builder.stamp", key, f"{suite.name}: builder root", make)
     return target

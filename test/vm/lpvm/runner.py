@@ -64,8 +64,12 @@ def select(scenarios: list[Scenario], names: list[str], tag: str | None, install
 
 
 class Runner:
-    def __init__(self, image: Image, run_dir: Path, hardware: Hardware, *, jobs: int, keep: bool, installed: bool) -> None:
-        self.image = image
+    """IMAGES by kind; all of the same suite."""
+
+    def __init__(
+        self, images: dict[str, Image], run_dir: Path, hardware: Hardware, *, jobs: int, keep: bool, installed: bool
+    ) -> None:
+        self.images = images
         self.run_dir = run_dir
         self.hardware = hardware
         self.jobs = jobs
@@ -78,6 +82,8 @@ class Runner:
         with ThreadPoolExecutor(self.jobs) as pool:
             for done in [pool.submit(self._one, s) for s in scenarios]:
                 done.result()
+        if self.run_dir.exists() and not any(self.run_dir.iterdir()):
+            self.run_dir.rmdir()
         return self.totals
 
     def _one(self, s: Scenario) -> None:
@@ -96,7 +102,7 @@ class Runner:
             if not outcome.passed:
                 say(_indent(f"at {outcome.where}\n{_shortened(outcome.detail)}".rstrip()))
 
-        say(f"[{self.image.suite}] {s.name}: {s.title}")
+        say(f"[{self.images[s.image].suite}] {s.name}: {s.title}")
         check = Check(report)
         skipped = ""
         if s.needs_install and not self.installed:
@@ -120,9 +126,9 @@ class Runner:
         directory = self.run_dir / s.name.replace("/", ".")
         if directory.exists():
             shutil.rmtree(directory)
-        vm = Machine(self.image, directory, self.hardware)
+        vm = Machine(self.images[s.image], directory, self.hardware)
         try:
-            vm.start(s.cmdline, wait=s.boot, **s.hardware) if s.boot else self._prime(vm, s)
+            self._power_on(vm, s)
             s.body(vm, check)
         except Skip as reason:
             return str(reason) or "not applicable"
@@ -142,10 +148,14 @@ class Runner:
         return ""
 
     @staticmethod
-    def _prime(vm: Machine, s: Scenario) -> None:
-        """For a scenario that powers on by itself: its first start() has what its declaration says."""
-        vm.cmdline_extra = s.cmdline
-        vm.hardware = Hardware(**{**vars(vm.hardware), **s.hardware})
+    def _power_on(vm: Machine, s: Scenario) -> None:
+        if s.boot and vm.image.warm and not (s.cold or s.cmdline or s.hardware):
+            vm.start_warm()
+        elif s.boot:
+            vm.start(s.cmdline, **s.hardware)
+        else:  # it powers on by itself, with what its declaration says
+            vm.cmdline_extra = s.cmdline
+            vm.hardware = Hardware(**{**vars(vm.hardware), **s.hardware})
 
 
 def _scenario_lines(s: Scenario) -> str:

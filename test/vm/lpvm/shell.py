@@ -50,10 +50,13 @@ def digest(*parts: str | Path) -> str:
         if isinstance(part, str):
             total.update(part.encode())
             continue
-        files = sorted(p for p in part.rglob("*") if p.is_file()) if part.is_dir() else [part]
+        files = sorted(p for p in part.rglob("*") if p.is_file() or p.is_symlink()) if part.is_dir() else [part]
         for file in files:
-            if "__pycache__" not in file.parts:
-                total.update(f"\0{file.name}\0".encode() + file.read_bytes())
+            if "__pycache__" in file.parts:
+                continue
+            status = file.lstat()
+            total.update(f"\0{file.relative_to(part)}\0{status.st_mode:o}\0".encode())
+            total.update(file.readlink().as_posix().encode() if file.is_symlink() else file.read_bytes())
     return total.hexdigest()
 
 

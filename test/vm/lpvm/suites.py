@@ -33,6 +33,25 @@ class Suite:
         ]  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Kind:
+    """A guest image with more in it than the base; a scenario asks for one by name."""
+
+    name: str
+    packages: tuple[str, ...] = ()
+    # packages of another suite, for what the guest's own does not have
+    foreign: tuple[str, ...] = ()
+    foreign_suite: str = "trixie"
+
+
+KINDS = {
+    "base": Kind("base"),
+    # kpatch is a shell script without dependencies, and not in bookworm
+    "bench": Kind("bench", foreign=("kpatch",)),
+    "feed": Kind("feed", packages=("nginx-light", "curl", "ca-certificates", "iproute2")),
+    "cockpit": Kind("cockpit", packages=("cockpit-ws", "cockpit-bridge", "cockpit-system", "iproute2")),
+}
+
 SUITES = {
     "bookworm": Suite("bookworm", time64=False),
     "trixie": Suite("trixie", time64=True),

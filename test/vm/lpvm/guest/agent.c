@@ -34,7 +34,7 @@ enum frame_type {
         FRAME_EXEC = 1,         /* argv, NUL-terminated strings */
         FRAME_STDIN = 2,        /* bytes; none of them closes the pipe */
         FRAME_KILL = 3,         /* u32 signal, to the command's process group */
-        FRAME_HELLO = 10,       /* the boot id */
+        FRAME_HELLO = 10,       /* the boot id; without being asked once, and when the host sends one */
         FRAME_STDOUT = 11,
         FRAME_STDERR = 12,
         FRAME_EXIT = 13,        /* u32 wait status */
@@ -226,6 +226,15 @@ static bool forward(struct command *c, int *fd, uint32_t type) {
         return n > 0;
 }
 
+static void say_hello(void) {
+        char id[64] = "";
+        int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+        ssize_t n = fd < 0 ? 0 : read(fd, id, 36);
+
+        close_fd(&fd);
+        send_frame(FRAME_HELLO, 0, id, n > 0 ? (size_t) n : 0);
+}
+
 static void read_frame(void) {
         struct header h = {};
         struct command *c;
@@ -244,12 +253,14 @@ static void read_frame(void) {
         data[h.size] = '\0';
 
         c = find(h.command);
-        if (h.type == FRAME_EXEC)
+        if (h.type == FRAME_HELLO)
+                say_hello();
+        else if (h.type == FRAME_EXEC)
                 exec_command(h.command, data, h.size);
         else if (h.type == FRAME_STDIN && c)
                 queue_stdin(c, data, h.size);
-        else if (h.type == FRAME_KILL && c && h.size == 4)
-                kill(-c->pid, *(int *) data);
+        else if (h.type == FRAME_KILL && c && h.size == 4 && kill(-c->pid, *(int *) data) < 0)
+                kill(c->pid, *(int *) data); /* it has not made its own process group yet */
         free(data);
 }
 
@@ -273,15 +284,6 @@ static void reap(void) {
                         c->used = false;
                         send_frame(FRAME_EXIT, c->id, &status, sizeof(status));
                 }
-}
-
-static void say_hello(void) {
-        char id[64] = "";
-        int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-        ssize_t n = fd < 0 ? 0 : read(fd, id, 36);
-
-        close_fd(&fd);
-        send_frame(FRAME_HELLO, 0, id, n > 0 ? (size_t) n : 0);
 }
 
 static void serve(int signals) {
