@@ -113,7 +113,7 @@ int failure_move(Failure *to, Failure *from) {
 }
 
 int failure_copy(Failure *to, const Failure *from) {
-        if (!to)
+        if (!to || to == from)
                 return from->code;
         free(to->text);
         *to = (Failure) { .code = from->code, .text = from->text ? strdup(from->text) : NULL };

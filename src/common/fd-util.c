@@ -240,12 +240,18 @@ int mkdir_parents_at(int dir_fd, const char *path, mode_t mode) {
                 return -ENOMEM;
         for (char *p = copy;;) {
                 char *slash = strchr(p, '/');
+                struct stat st;
 
                 if (slash)
                         *slash = '\0';
                 if (mkdirat(dir_fd, copy, mode) < 0) {
                         if (errno != EEXIST)
                                 return negative_errno();
+                        /* Something else of the name is no success. */
+                        if (fstatat(dir_fd, copy, &st, 0) < 0)
+                                return negative_errno();
+                        if (!S_ISDIR(st.st_mode))
+                                return -ENOTDIR;
                 } else {
                         int r = fsync_dir_of_at(dir_fd, copy);
 

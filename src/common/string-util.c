@@ -165,9 +165,16 @@ typedef struct Unit {
 } Unit;
 
 static int multiply_by_unit(uint64_t value, const char *name, const Unit *units, size_t n, uint64_t *ret) {
-        for (size_t i = 0; i < n; i++)
-                if (streq(units[i].name, name))
-                        return __builtin_mul_overflow(value, units[i].factor, ret) ? -ERANGE : 0;
+        for (size_t i = 0; i < n; i++) {
+                uint64_t product;
+
+                if (!streq(units[i].name, name))
+                        continue;
+                if (__builtin_mul_overflow(value, units[i].factor, &product))
+                        return -ERANGE;
+                *ret = product;
+                return 0;
+        }
         return -EINVAL;
 }
 
