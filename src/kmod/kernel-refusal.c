@@ -234,7 +234,8 @@ int kernel_refusal_explain_insert(int error, const char *name, const KernelInfo 
                 return failure_oom(f);
         if (c->certainty == CERTAIN)
                 return failure_set(f, c->code,
-                                   "The kernel refused module '%s': %s%s. It is not loaded and nothing was patched. %s.",
+                                   "The kernel refused module '%s': %s%s. It is not loaded and nothing was patched. "
+                                   "%s.",
                                    name, c->cause, quoted, c->advice);
         return failure_set(f, c->code,
                            "The kernel refused module '%s' with '%s'%s, and does not say why; the usual cause is %s. "
