@@ -20,6 +20,7 @@ typedef struct PatchRecord {
         char *name;
         char *kernel_release;
         char *sha256; /* of the module file beside it (or of the vendor's file) */
+        uint64_t size; /* of that file; the store fills it in when it writes the record */
         char *build_id;
         char *srcversion;
         char *version;
@@ -38,7 +39,8 @@ typedef struct PatchRecord {
         uint64_t staged_at; /* CLOCK_REALTIME, microseconds */
         uid_t staged_by;
         char *transient_boot_id; /* not NULL: belongs to this boot only (apply --runtime, or an apply that has not
-                                  * come to its end yet) and is forgotten by store_load() of any other boot */
+                                  * come to its end yet) and is forgotten by store_load() of any other boot, which
+                                  * then returns the persisted record that this one took the place of, if any */
 } PatchRecord;
 
 /* Fills in everything that the module itself says. */
@@ -47,9 +49,10 @@ PatchRecord *patch_record_free(PatchRecord *record);
 DEFINE_CLEANUP(PatchRecord *, patch_record_free)
 int patch_record_copy(const PatchRecord *record, PatchRecord **ret);
 
-/* JSON. Parsing trusts nothing: unknown format versions, wrong types, missing or duplicate keys, invalid names,
- * digests or enums, NULs, nesting, trailing bytes are -EBADMSG with a text; unknown extra keys are ignored (a newer
- * minor version wrote them). */
+/* JSON behind a checksum (record-manifest.c). Parsing trusts nothing: a wrong checksum, unknown format versions, wrong
+ * types, missing or duplicate keys, invalid names, digests or enums, NULs, nesting, trailing bytes are -EBADMSG with a
+ * text; unknown extra keys are ignored (a newer minor version wrote them). Formatting fails with -EINVAL for what
+ * parsing would not accept, and with -EFBIG beyond RECORD_SIZE_MAX. */
 int patch_record_parse(const char *data, size_t size, PatchRecord **ret, Failure *f);
 int patch_record_format(const PatchRecord *record, char **ret);
 
