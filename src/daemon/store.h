@@ -7,6 +7,9 @@
  *     run/livepatch/patches/<name>.json                          runtime records
  *     run/livepatch/lock                                         one process writes at a time
  *
+ * Nothing below the state directory is followed through a link, and what does not belong to the daemon's user, or what
+ * others may write to, is foreign: it is set aside like what is damaged.
+ *
  * Every write is atomic and durable in the order that makes a power cut at any instant leave the old state or the new
  * one: module file first, manifest last; on removal the manifest first. Leftovers (files without a manifest, other
  * builds' files, temporaries) are swept by store_load(). The store keeps no cache: the caller owns what it loaded.
@@ -32,14 +35,22 @@ void record_list_done(RecordList *list);
 
 /* Reads every manifest of every release, sorted by release, order, name. What is damaged (unparsable, name or release
  * unlike its directory, module file missing or of another size than recorded...) is set aside durably and described
- * in *problems (strv, appended). Records of another boot's transients are forgotten. Sweeps leftovers. */
+ * in *problems (strv, appended); what merely could not be read this time is described and left. Records of another
+ * boot's transients are forgotten, and what they took the place of stands again. Sweeps leftovers. boot_id must not be
+ * NULL. Fails only when out of memory. */
 int store_load(Store *store, const char *boot_id, RecordList *ret, char ***problems, Failure *f);
 
 /* Writes the module's bytes (durable, 0600) if they are not there yet. */
 int store_put_module(Store *store, const char *release, const char *name, const ModuleImage *image, Failure *f);
 
 /* Writes the manifest (durable), then deletes other builds' module files. Refuses (-EINVAL, programming error) a
- * record whose module file is not there, unless its origin is vendor. */
+ * record whose module file is not there, unless its origin is vendor. The size written is the file's.
+ *
+ * A transient record (transient_boot_id) does not cost the persisted one that it takes the place of: that one, with its
+ * module file, waits in the same manifest and stands again at the next boot. Putting it again, or any other record that
+ * is not transient, ends that.
+ *
+ * On failure the old record stands, and the module file that store_put_module() wrote for the new one is gone. */
 int store_put(Store *store, const PatchRecord *record, Failure *f);
 
 /* Forgets the patch: manifest, files, directory. A missing one is success. */
