@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the verbs that change something share: every argument is tried, each has a result, the first failure gives the
+ * exit code. */
+
+#include <signal.h>
+#include <string.h>
+
+#include "common/names.h"
+#include "common/string-util.h"
+#include "ctl/action.h"
+
+static void action_result_done(ActionResult *r) {
+        free(r->patch);
+        free(r->job);
+        free(r->result);
+        free(r->message);
+        ctl_error_done(&r->error);
+}
+
+void action_succeed(ActionResult *ret, const char *result, Style style, const char *format, ...) {
+        va_list ap;
+
+        free(ret->message);
+        va_start(ap, format);
+        if (vasprintf(&ret->message, format, ap) < 0)
+                ret->message = NULL;
+        va_end(ap);
+        ret->style = style;
+        if (free_and_strdup(&ret->result, result) < 0)
+                ctl_error_oom(&ret->error);
+}
+
+/* ^C stops the waiting, not the job; then this process ends as one does that is interrupted. */
+static void stop_waiting(const Action *a, const char *job) {
+        _cleanup_free_ char *text = NULL;
+
+        if (asprintf(&text, "No longer waiting; the job goes on. 'livepatchctl status' shows it; 'busctl call "
+                     LP_BUS_NAME " %s " LP_IFACE_JOB " Cancel' cancels it", job) < 0)
+                text = NULL;
+        output_error(a->options, text ?: "No longer waiting; the job goes on");
+        (void) signal(SIGINT, SIG_DFL);
+        (void) raise(SIGINT);
+}
+
+bool action_wait(Action *a, const char *job, ActionResult *ret) {
+        _cleanup_job_outcome_ JobOutcome outcome = {};
+        int r;
+
+        if (free_and_strdup(&ret->job, job) < 0) {
+                ctl_error_oom(&ret->error);
+                return false;
+        }
+        if (options_given(a->options, OPTION_NO_BLOCK)) {
+                action_succeed(ret, "queued", STYLE_NORMAL, "The job was accepted; 'livepatchctl status' shows it.");
+                return false;
+        }
+        r = client_job_wait(a->client, job, &outcome, &ret->error);
+        if (outcome.interrupted)
+                stop_waiting(a, job);
+        if (outcome.patch)
+                (void) free_and_strdup(&ret->patch, outcome.patch);
+        if (r != 0)
+                (void) free_and_strdup(&ret->result, outcome.result ?: "failed");
+        return r == 0;
+}
+
+static json_t *result_to_json(const Action *a, const char *argument, const ActionResult *r) {
+        return json_pack("{s:s, s:s*, s:s?, s:s?, s:s, s:s?, s:o}", "operation", a->operation, "argument", argument, "patch",
+                         isempty(r->patch) ? NULL : r->patch, "job", r->job, "result", r->result ?: "failed", "text",
+                         r->error.exit_code == 0 ? r->message : NULL, "error",
+                         r->error.exit_code == 0 ? json_null() : json_error_object(&r->error));
+}
+
+static void record(Action *a, const char *argument, ActionResult *r) {
+        if (r->error.exit_code != 0) {
+                output_error(a->options, ctl_error_text(&r->error));
+                a->exit_code = a->exit_code ?: r->error.exit_code;
+        } else
+                output_message(a->options, r->style, "%s", strempty(r->message));
+        if (a->results)
+                (void) json_array_append_new(a->results, result_to_json(a, argument, r));
+}
+
+static void try_argument(Action *a, ActionStep step, const char *argument) {
+        _cleanup_(action_result_done) ActionResult result = {};
+
+        step(a, argument, &result);
+        record(a, argument, &result);
+}
+
+int action_run(const Options *o, const char *operation, char *const *arguments, ActionStep step) {
+        _cleanup_(client_freep) Client *client = NULL;
+        _cleanup_ctl_error_ CtlError e = {};
+        Action a = { .options = o, .operation = operation };
+        int r;
+
+        r = client_new(o, &client, &e);
+        if (r == 0)
+                r = client_job_subscribe(client, &e);
+        if (r != 0)
+                return output_failure(o, &e);
+        a.client = client;
+        if (o->json != JSON_MODE_OFF)
+                a.results = json_array();
+
+        if (!*arguments)
+                try_argument(&a, step, NULL);
+        for (char *const *i = arguments; *i; i++)
+                try_argument(&a, step, *i);
+
+        if (o->json != JSON_MODE_OFF) {
+                r = output_json(o, json_document("results", a.results));
+                a.exit_code = a.exit_code ?: r;
+        }
+        return a.exit_code;
+}

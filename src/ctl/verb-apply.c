@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* livepatchctl apply */
+
+#include "common/names.h"
+#include "common/string-util.h"
+#include "ctl/action.h"
+#include "ctl/module-file.h"
+#include "ctl/remote.h"
+#include "ctl/verbs.h"
+
+static int ask_for_file(Action *a, const char *path, char **ret_job, CtlError *e) {
+        static const ClientCall call = { LP_OBJECT_MANAGER, LP_IFACE_MANAGER, "Apply", .action = true };
+        _cleanup_close_ int fd = -EBADF;
+        int r = input_file_open(path, MODULE_FILE_MAX, &fd, e);
+
+        if (r != 0)
+                return r;
+        return client_call_for_string(a->client, &call, ret_job, e, "ha{sv}", fd, 1, "runtime", "b",
+                                      options_given(a->options, OPTION_RUNTIME));
+}
+
+static int ask_for_name(Action *a, const char *name, char **ret_job, CtlError *e) {
+        _cleanup_free_ char *path = NULL;
+        ClientCall call = { .interface = LP_IFACE_PATCH, .member = "Apply", .action = true };
+        int r = client_get_patch(a->client, name, &path, e);
+
+        if (r != 0)
+                return r;
+        call.path = path;
+        return client_call_for_string(a->client, &call, ret_job, e, "a{sv}", 1, "runtime", "b",
+                                      options_given(a->options, OPTION_RUNTIME));
+}
+
+/* That it is applied is what was asked for: success, with livepatchd's own words. */
+static bool is_applied_already(ActionResult *result) {
+        CtlError *e = &result->error;
+
+        if (refusal_from_dbus_name(e->name) != REFUSED_ALREADY_APPLIED)
+                return false;
+        action_succeed(result, "already-applied", STYLE_NORMAL, "%s", ctl_error_text(e));
+        ctl_error_done(e);
+        return true;
+}
+
+static void describe_applied(Action *a, ActionResult *result) {
+        _cleanup_ctl_error_ CtlError ignored = {};
+        json_auto_t *patch = NULL;
+        const char *name = strempty(result->patch), *status;
+
+        if (client_get_patch_properties(a->client, name, &patch, &ignored) != 0) {
+                action_succeed(result, "done", STYLE_GOOD, "Patch '%s' is applied.", name);
+                return;
+        }
+        status = json_text(patch, "signature_status");
+        if (!streq(status, "trusted"))
+                output_warning(a->options, "The signature of patch '%s' is not one that is trusted here (%s); the signature "
+                               "policy of this system lets it pass.", name, status);
+        if (json_flag(patch, "reapply"))
+                action_succeed(result, "done", STYLE_GOOD, "Patch '%s' is applied, and will be reapplied at boot.", name);
+        else
+                action_succeed(result, "done", STYLE_GOOD, "Patch '%s' is applied, for this boot only; 'livepatchctl enable "
+                               "%s' makes it last.", name, name);
+}
+
+static void apply_one(Action *a, const char *argument, ActionResult *result) {
+        _cleanup_free_ char *job = NULL;
+        int r;
+
+        if (argument_is_file(argument))
+                r = ask_for_file(a, argument, &job, &result->error);
+        else
+                r = ask_for_name(a, argument, &job, &result->error);
+        if (r != 0) {
+                (void) is_applied_already(result);
+                return;
+        }
+        if (action_wait(a, job, result))
+                describe_applied(a, result);
+}
+
+static int apply_remote(const Options *o, char **files) {
+        char *words[4], **p = words;
+        char apply[] = "apply", runtime[] = "--runtime", no_block[] = "--no-block";
+
+        *p++ = apply;
+        if (options_given(o, OPTION_RUNTIME))
+                *p++ = runtime;
+        if (options_given(o, OPTION_NO_BLOCK))
+                *p++ = no_block;
+        *p = NULL;
+        return remote_exec_with_file(o, words, files);
+}
+
+static int run_apply(const Options *o, char **arguments) {
+        for (char **i = arguments; o->host && *i; i++)
+                if (argument_is_file(*i))
+                        return apply_remote(o, arguments);
+        return action_run(o, "apply", arguments, apply_one);
+}
+
+const Verb verb_apply = {
+        .name = "apply",
+        .arguments = "FILE|NAME|-...",
+        .summary = "Apply patches to the running kernel, and at every boot",
+        .description =
+                "An argument with a '/', one that ends in .ko, .ko.gz, .ko.xz or .ko.zst, and the\n"
+                "name of an existing file are files; '-' is standard input; anything else is the\n"
+                "name of a patch that is known already ('livepatchctl list').\n\n"
+                "Waits until every task runs the patched code. ^C stops the waiting only.\n"
+                "A patch that is applied already is no failure.\n",
+        .min_arguments = 1,
+        .max_arguments = VERB_ANY_NUMBER,
+        .options = OPTION_RUNTIME | OPTION_NO_BLOCK,
+        .run = run_apply,
+};

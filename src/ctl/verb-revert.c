@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* livepatchctl revert */
+
+#include "common/names.h"
+#include "common/string-util.h"
+#include "ctl/action.h"
+#include "ctl/verbs.h"
+
+static void describe_reverted(Action *a, const char *name, ActionResult *result) {
+        if (options_given(a->options, OPTION_RUNTIME))
+                action_succeed(result, "done", STYLE_GOOD, "Patch '%s' is reverted; what happens at the next boot has not "
+                               "changed.", name);
+        else
+                action_succeed(result, "done", STYLE_GOOD, "Patch '%s' is reverted, and will not be reapplied at boot; it "
+                               "stays staged.", name);
+}
+
+static void revert_one(Action *a, const char *name, ActionResult *result) {
+        ClientCall call = { .interface = LP_IFACE_PATCH, .member = "Revert", .action = true };
+        _cleanup_free_ char *path = NULL, *job = NULL;
+
+        if (client_get_patch(a->client, name, &path, &result->error) != 0)
+                return;
+        call.path = path;
+        if (client_call_for_string(a->client, &call, &job, &result->error, "a{sv}", 1, "runtime", "b",
+                                   options_given(a->options, OPTION_RUNTIME)) != 0) {
+                /* That it is not applied is what was asked for. */
+                if (refusal_from_dbus_name(result->error.name) == REFUSED_NOT_APPLIED) {
+                        action_succeed(result, "not-applied", STYLE_NORMAL, "%s", ctl_error_text(&result->error));
+                        ctl_error_done(&result->error);
+                }
+                return;
+        }
+        if (action_wait(a, job, result))
+                describe_reverted(a, isempty(result->patch) ? name : result->patch, result);
+}
+
+static int run_revert(const Options *o, char **arguments) {
+        return action_run(o, "revert", arguments, revert_one);
+}
+
+const Verb verb_revert = {
+        .name = "revert",
+        .arguments = "NAME...",
+        .summary = "Take patches out of the running kernel, and of the next boot",
+        .description =
+                "The kernel goes back to its own code and the module is unloaded. The file stays\n"
+                "staged: 'livepatchctl apply NAME' applies it again. A patch that is not applied\n"
+                "is no failure.\n",
+        .min_arguments = 1,
+        .max_arguments = VERB_ANY_NUMBER,
+        .options = OPTION_RUNTIME | OPTION_NO_BLOCK,
+        .run = run_revert,
+};

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The verbs; each in a file of its own. */
+#pragma once
+
+#include "ctl/verb.h"
+
+extern const Verb verb_apply;
+extern const Verb verb_disable;
+extern const Verb verb_enable;
+extern const Verb verb_help;
+extern const Verb verb_inspect;
+extern const Verb verb_list;
+extern const Verb verb_log;
+extern const Verb verb_monitor;
+extern const Verb verb_reapply;
+extern const Verb verb_remove;
+extern const Verb verb_revert;
+extern const Verb verb_show;
+extern const Verb verb_stage;
+extern const Verb verb_status;
+extern const Verb verb_trust;
+extern const Verb verb_version;
+
