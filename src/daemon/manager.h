@@ -33,6 +33,9 @@ DEFINE_CLEANUP(Manager *, manager_free)
 
 void manager_set_observer(Manager *manager, const ManagerObserver *observer, void *userdata);
 
+/* This process reapplies at boot: told in the log. */
+void manager_set_booting(Manager *manager);
+
 /* Loads the store and the kernel's state and converges what an earlier process left half done. */
 int manager_start(Manager *manager, Failure *f);
 

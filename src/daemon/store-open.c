@@ -25,9 +25,10 @@ int store_open_module(Store *store, const PatchRecord *record, Failure *f) {
                 return fd;
         if (fd == -ENOMEM)
                 return failure_oom(f);
-        return failure_set(f, REFUSED_STORE_FAILED, "The module file of patch '%s' in " STORE_STATE_PATH " cannot be "
+        (void) failure_set(f, REFUSED_STORE_FAILED, "The module file of patch '%s' in " STORE_STATE_PATH " cannot be "
                            "opened: %s. Nothing was changed; stage or apply the original file again", record->name,
                            fd == -EBADMSG ? failure_text(&why) : strerror(-fd));
+        return fd;
 }
 
 /* The length of the module's name in a vendor's file name, or 0. */
@@ -112,9 +113,11 @@ int store_open_vendor(Store *store, const char *release, const char *name, Failu
         if (fd == -ENOMEM)
                 return failure_oom(f);
         if (fd == -ENOENT)
-                return failure_set(f, REFUSED_NO_SUCH_PATCH, "The vendor has no patch '%s' for kernel %s in "
+                (void) failure_set(f, REFUSED_NO_SUCH_PATCH, "The vendor has no patch '%s' for kernel %s in "
                                    "/" VENDOR_PATCHES_DIR ". Nothing was changed", name, release);
-        return failure_set(f, REFUSED_STORE_FAILED, "The vendor's patch '%s' for kernel %s in /" VENDOR_PATCHES_DIR
-                           " cannot be opened: %s. Nothing was changed", name, release,
-                           fd == -EBADFD ? "it is not a regular file" : strerror(-fd));
+        else
+                (void) failure_set(f, REFUSED_STORE_FAILED, "The vendor's patch '%s' for kernel %s in "
+                                   "/" VENDOR_PATCHES_DIR " cannot be opened: %s. Nothing was changed", name, release,
+                                   fd == -EBADFD ? "it is not a regular file" : strerror(-fd));
+        return fd;
 }

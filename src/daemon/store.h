@@ -57,7 +57,9 @@ int store_put(Store *store, const PatchRecord *record, Failure *f);
 int store_remove(Store *store, const char *release, const char *name, Failure *f);
 
 /* Read-only descriptor of the record's module file (for ORIGIN_VENDOR: of
- * usr/lib/livepatch/patches/<release>/<name>.ko[.gz|.xz|.zst]). The content is verified by whoever reads it. */
+ * usr/lib/livepatch/patches/<release>/<name>.ko[.gz|.xz|.zst]). The content is verified by whoever reads it.
+ * Like store_open_vendor() it returns a descriptor or a negative errno, never a refusal: a positive number is an fd.
+ * The refusal that belongs to the errno is f->code. */
 int store_open_module(Store *store, const PatchRecord *record, Failure *f);
 
 /* Names of the vendor's patches of a release (file names without suffix, valid module names only), strv, sorted. */

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Jobs: one long operation on the kernel each, queued in order, one running at a time. */
+
+#include <string.h>
+
+#include "common/log.h"
+#include "common/string-util.h"
+#include "daemon/job-internal.h"
+#include "daemon/operation.h"
+#include "daemon/reapply.h"
+
+/* Finished jobs kept readable at most; the oldest go first. */
+#define FINISHED_JOBS_MAX 128
+
+uint32_t job_id(const Job *job) {
+        return job->id;
+}
+
+JobType job_type(const Job *job) {
+        return job->type;
+}
+
+const char *job_patch_id(const Job *job) {
+        return job->patch_id;
+}
+
+JobState job_state(const Job *job) {
+        return job->state;
+}
+
+JobResult job_result(const Job *job) {
+        return job->result;
+}
+
+const Failure *job_failure(const Job *job) {
+        return &job->failure;
+}
+
+double job_progress(const Job *job) {
+        return job->progress;
+}
+
+unsigned job_tasks_total(const Job *job) {
+        return job->tasks_total;
+}
+
+unsigned job_tasks_pending(const Job *job) {
+        return job->tasks_pending;
+}
+
+uid_t job_uid(const Job *job) {
+        return job->uid;
+}
+
+uint64_t job_bytes(const Job *job) {
+        return job->candidate ? module_image_size(job->candidate->image) : 0;
+}
+
+void job_changed(Job *job) {
+        if (job->manager->observer)
+                job->manager->observer->job_changed(job->manager->observer_userdata, job);
+}
+
+void job_set_tasks(Job *job, unsigned total, unsigned pending) {
+        if (job->tasks_total == total && job->tasks_pending == pending)
+                return;
+        job->tasks_total = total;
+        job->tasks_pending = pending;
+        if (!job->reapply)
+                job->progress = total > 0 ? (double) (total - pending) / total : 0;
+        job_changed(job);
+}
+
+static void forget_job(Job *job) {
+        Manager *manager = job->manager;
+
+        for (size_t i = 0; i < manager->n_jobs; i++)
+                if (manager->jobs[i] == job) {
+                        memmove(manager->jobs + i, manager->jobs + i + 1,
+                                (manager->n_jobs - i - 1) * sizeof(Job *));
+                        manager->n_jobs--;
+                        break;
+                }
+        if (manager->observer)
+                manager->observer->job_removed(manager->observer_userdata, job);
+        job_free(job);
+}
+
+static int on_retention_over(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata) {
+        forget_job(userdata);
+        return 0;
+}
+
+static void trim_finished(Manager *manager) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < manager->n_jobs; i++)
+                n += manager->jobs[i]->state == JOB_FINISHED;
+        for (size_t i = 0; n > FINISHED_JOBS_MAX && i < manager->n_jobs;)
+                if (manager->jobs[i]->state == JOB_FINISHED) {
+                        forget_job(manager->jobs[i]);
+                        n--;
+                } else
+                        i++;
+}
+
+static int schedule(Manager *manager) {
+        return sd_event_source_set_enabled(manager->run_next, SD_EVENT_ONESHOT);
+}
+
+void job_finish(Job *job, JobResult result, const Failure *failure) {
+        Manager *manager = job->manager;
+        Reply finished = job->finished;
+        Patch *patch;
+
+        job->state = JOB_FINISHED;
+        job->result = result;
+        job->finished = (Reply) {};
+        if (failure && failure->code != 0)
+                (void) failure_copy(&job->failure, failure);
+        if (result == JOB_RESULT_DONE)
+                job->progress = 1;
+        job->tasks_pending = 0;
+        if (manager->running == job)
+                manager->running = NULL;
+        job->operation = operation_free(job->operation);
+        job->reapply = reapply_free(job->reapply);
+        job->candidate = candidate_free(job->candidate);
+        patch = *job->patch_id ? manager_find_patch(manager, job->patch_id) : NULL;
+        if (patch && patch->job == job) {
+                patch->job = NULL;
+                manager_refresh_patch(manager, patch); /* may drop the patch */
+        }
+        if (manager->observer)
+                manager->observer->job_finished(manager->observer_userdata, job);
+        if (sd_event_add_time_relative(manager->event, &job->retention, CLOCK_MONOTONIC, JOB_RETENTION_USEC, 0,
+                                       on_retention_over, job) < 0)
+                log_debug("Failed to arm the retention of job %u, ignoring", job->id);
+        (void) schedule(manager);
+        reply_call(&finished, job->failure.code != 0 ? &job->failure : NULL,
+                   *job->patch_id ? manager_find_patch(manager, job->patch_id) : NULL, job);
+        trim_finished(manager);
+}
+
+static void on_operation_end(void *userdata, JobResult result, const Failure *failure) {
+        _cleanup_failure_ Failure copy = {};
+        Job *job = userdata;
+
+        if (failure)
+                (void) failure_copy(&copy, failure);
+        job_finish(job, result, &copy);
+}
+
+static int start_operation(Job *job) {
+        OperationParameters parameters = {
+                .type = job->type,
+                .job = job,
+                .patch_id = job->patch_id,
+                .uid = job->uid,
+                .runtime = job->runtime,
+                .candidate = TAKE_PTR(job->candidate),
+                .end = on_operation_end,
+                .userdata = job,
+        };
+
+        return operation_start(job->manager, &parameters, &job->operation);
+}
+
+static void run_job(Job *job) {
+        Manager *manager = job->manager;
+        Patch *patch;
+        int r;
+
+        manager->running = job;
+        job->state = JOB_RUNNING;
+        r = job->type == JOB_REAPPLY ? reapply_start(manager, job, &job->reapply) : start_operation(job);
+        if (r < 0) {
+                _cleanup_failure_ Failure failure = {};
+
+                (void) failure_set(&failure, r, "The job could not be started: %s. Nothing was changed", strerror(-r));
+                job_finish(job, JOB_RESULT_FAILED, &failure);
+                return;
+        }
+        job_changed(job);
+        patch = *job->patch_id ? manager_find_patch(manager, job->patch_id) : NULL;
+        if (patch)
+                manager_notify_patch(manager, patch, patch_update(patch));
+}
+
+/* The run_next source: picks the oldest queued job. */
+int job_run_next(sd_event_source *source _unused_, void *userdata) {
+        Manager *manager = userdata;
+
+        if (manager->running)
+                return 0;
+        for (size_t i = 0; i < manager->n_jobs; i++)
+                if (manager->jobs[i]->state == JOB_QUEUED) {
+                        run_job(manager->jobs[i]);
+                        return 0;
+                }
+        return 0;
+}
+
+static int check_limits(Manager *manager, const JobParameters *parameters, Failure *f) {
+        unsigned n = 0;
+
+        for (size_t i = 0; i < manager->n_jobs; i++)
+                n += manager->jobs[i]->uid == parameters->uid && manager->jobs[i]->state != JOB_FINISHED;
+        if (n < manager->config->jobs_per_user_max || parameters->resumed)
+                return 0;
+        return failure_set(f, REFUSED_LIMITS_EXCEEDED,
+                           "There are %u jobs of yours waiting already, which is the limit (JobsPerUserMax=). Nothing "
+                           "was changed. Wait for some to end", n);
+}
+
+static int job_new(Manager *manager, const JobParameters *parameters, Job **ret) {
+        _cleanup_(job_freep) Job *job = calloc(1, sizeof(Job));
+
+        if (!job)
+                return -ENOMEM;
+        job->manager = manager;
+        job->type = parameters->type;
+        job->uid = parameters->uid;
+        job->runtime = parameters->runtime;
+        job->resumed = parameters->resumed;
+        job->patch_id = strdup(strempty(parameters->patch_id));
+        if (!job->patch_id)
+                return -ENOMEM;
+        *ret = TAKE_PTR(job);
+        return 0;
+}
+
+int job_enqueue(Manager *manager, const JobParameters *parameters, Job **ret, Failure *f) {
+        Patch *patch = isempty(parameters->patch_id) ? NULL : manager_find_patch(manager, parameters->patch_id);
+        Job **grown, *job;
+        int r = check_limits(manager, parameters, f);
+
+        if (r != 0)
+                return r;
+        if (patch && patch->job)
+                return failure_set(f, REFUSED_BUSY,
+                                   "Another job (%s, id %u) works on '%s'. Nothing was changed. Wait for its end, or "
+                                   "cancel it", job_type_to_string(patch->job->type), patch->job->id, patch->id);
+        grown = realloc(manager->jobs, (manager->n_jobs + 1) * sizeof(Job *));
+        if (!grown)
+                return failure_oom(f);
+        manager->jobs = grown;
+        if (job_new(manager, parameters, &job) < 0)
+                return failure_oom(f);
+        job->candidate = parameters->candidate;
+        job->finished = parameters->finished;
+        job->id = ++manager->last_job_id;
+        manager->jobs[manager->n_jobs++] = job;
+        if (patch)
+                patch->job = job;
+        if (manager->observer)
+                manager->observer->job_added(manager->observer_userdata, job);
+        (void) schedule(manager);
+        *ret = job;
+        return 0;
+}
+
+int job_cancel(Job *job, Failure *f) {
+        _cleanup_failure_ Failure failure = {};
+        int r;
+
+        switch (job->state) {
+        case JOB_FINISHED:
+                return failure_set(f, REFUSED_NO_SUCH_JOB, "Job %u has ended already, with the result '%s'", job->id,
+                                   job_result_to_string(job->result));
+        case JOB_QUEUED:
+                (void) failure_set(&failure, REFUSED_CANCELED, "The job was canceled before it began. Nothing was "
+                                   "changed");
+                job_finish(job, JOB_RESULT_CANCELED, &failure);
+                return 0;
+        case JOB_RUNNING:
+        case JOB_CANCELING:
+                r = job->reapply ? reapply_cancel(job->reapply, f) : operation_cancel(job->operation, f);
+                if (r == 0 && job->state == JOB_RUNNING) {
+                        job->state = JOB_CANCELING;
+                        job_changed(job);
+                }
+                return r;
+        case _JOB_STATE_MAX:
+        case _JOB_STATE_INVALID:
+                break;
+        }
+        return failure_set(f, -EINVAL, "Job %u is in no known state", job->id);
+}
+
+Job *job_free(Job *job) {
+        if (!job)
+                return NULL;
+        operation_free(job->operation);
+        reapply_free(job->reapply);
+        candidate_free(job->candidate);
+        (void) sd_event_source_disable_unref(job->retention);
+        failure_done(&job->failure);
+        free(job->patch_id);
+        free(job);
+        return NULL;
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The manager's insides, shared by the files of the core that act on them; not for the bus layer. */
+#pragma once
+
+#include "daemon/ingest.h"
+#include "daemon/manager.h"
+#include "daemon/store.h"
+#include "daemon/worker.h"
+
+typedef struct Request Request;
+
+struct Manager {
+        sd_event *event;
+        int root_fd;
+        Config *config;
+        KernelInfo *kernel;
+        Store *store;
+
+        Patch **patches;
+        size_t n_patches;
+
+        Job **jobs; /* in the order of their ids: queued, running, and finished ones in retention */
+        size_t n_jobs;
+        uint32_t last_job_id;
+        Job *running;
+        sd_event_source *run_next;
+
+        Request **requests; /* modules being read and judged */
+        size_t n_requests;
+
+        Worker *disk;    /* one thread: store writes and kernel calls, in order */
+        Worker *reader;  /* reads and verifies what callers hand in; a slow file system blocks only its own request */
+        Worker *counter; /* counts tasks in transition */
+
+        int kmsg_fd;
+        sd_event_source *kmsg_source;
+
+        char **problems;
+        const ManagerObserver *observer;
+        void *observer_userdata;
+        bool stopping;
+        bool reapplying_at_boot;
+};
+
+/* At most this many modules are read at a time, whoever asks. */
+#define READER_THREADS_MAX 4
+
+/* manager.c */
+void manager_notify_patch(Manager *manager, const Patch *patch, int what);
+int manager_add_problem(Manager *manager, const char *format, ...) _printf_(2, 3);
+/* The patch of this identity, made if there is none. */
+int manager_make_patch(Manager *manager, const char *name, const char *release, Patch **ret);
+/* Reads the kernel's view of one patch again, notifies, and drops the patch when nothing is left of it (no record, not
+ * loaded). The pointer may be dead afterwards. */
+void manager_refresh_patch(Manager *manager, Patch *patch);
+/* Puts a record in place (takes it over; NULL: forget) and notifies. The pointer may be dead afterwards. */
+void manager_set_record(Manager *manager, const char *patch_id, PatchRecord *record);
+void manager_set_runtime(Manager *manager, const char *patch_id, RuntimeRecord *runtime);
+uint64_t manager_next_order(const Manager *manager);
+bool manager_is_this_kernel(const Manager *manager, const char *release);
+uint64_t now_realtime_usec(void);
+
+/* converge.c */
+int manager_load_patches(Manager *manager, Failure *f);
+int manager_converge(Manager *manager, Failure *f);
+
+/* Replies: the failure's text and code travel, the object pointers are only valid during the call. */
+typedef struct Reply {
+        ManagerReply function;
+        void *userdata;
+} Reply;
+static inline void reply_call(const Reply *reply, const Failure *failure, const Patch *patch, const Job *job) {
+        if (reply->function)
+                reply->function(reply->userdata, failure, patch, job);
+}

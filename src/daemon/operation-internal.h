@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What applying and reverting have in common. */
+#pragma once
+
+#include "daemon/operation.h"
+#include "daemon/transaction.h"
+#include "daemon/transition.h"
+
+struct Operation {
+        Manager *manager;
+        JobType type;
+        Job *job;
+        char *patch_id;
+        char *name;
+        char *release;
+        uid_t uid;
+        bool runtime;
+        Candidate *candidate;
+
+        Transition *transition;
+        sd_event_source *timer; /* first step, and waiting for somebody else's transition */
+        bool in_step;           /* a transaction is under way */
+        bool past_return;       /* the transition is over, only records are left to write */
+        bool cancel_wanted;
+        JobResult cancel_result;
+        bool entry_created; /* this operation made the store's entry; canceled, it goes again */
+
+        OperationEnd end;
+        void *userdata;
+};
+
+/* operation.c */
+Patch *operation_patch(Operation *operation); /* NULL when it is gone */
+int operation_transaction(Operation *operation, Transaction **ret);
+/* Submits; a failure to do so ends the operation. */
+void operation_submit(Operation *operation, Transaction *transaction, TransactionDone done);
+void operation_follow(Operation *operation);
+void operation_end(Operation *operation, JobResult result, const Failure *failure);
+void operation_end_errno(Operation *operation, int error);
+int operation_new_runtime(Operation *operation, bool pending, RuntimeRecord **ret);
+
+/* operation-apply.c, operation-revert.c */
+void operation_apply_begin(Operation *operation);
+void operation_apply_ended(Operation *operation, TransitionEnd how);
+void operation_revert_begin(Operation *operation);
+void operation_revert_ended(Operation *operation, TransitionEnd how);
+/* Writes `enabled` the other way, then follows that. */
+void operation_reverse(Operation *operation);

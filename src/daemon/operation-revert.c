@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Reverting: switch off -> follow -> unload -> no longer reapply, or forget. */
+
+#include "common/log.h"
+#include "common/names.h"
+#include "daemon/operation-internal.h"
+
+static void end_failed(Operation *operation, const Failure *failure) {
+        log_event(LOG_ERR, LP_MESSAGE_REVERT_FAILED,
+                  ((LogField[]){ { LP_FIELD_PATCH, operation->name },
+                                 { LP_FIELD_OPERATION, job_type_to_string(operation->type) },
+                                 { LP_FIELD_KERNEL, operation->release },
+                                 { LP_FIELD_ERROR, failure_dbus_name(failure->code) },
+                                 {} }),
+                  "Failed to %s '%s': %s", job_type_to_string(operation->type), operation->name,
+                  failure_text(failure));
+        operation_end(operation, JOB_RESULT_FAILED, failure);
+}
+
+static void on_forgotten(void *userdata, Transaction *transaction) {
+        Operation *operation = userdata;
+        Manager *manager = operation->manager;
+        bool removed = operation->type == JOB_REMOVE;
+
+        operation->in_step = false;
+        if (transaction->failure.code != 0)
+                return end_failed(operation, &transaction->failure);
+        log_event(LOG_NOTICE, removed ? LP_MESSAGE_REMOVED : LP_MESSAGE_REVERTED,
+                  ((LogField[]){ { LP_FIELD_PATCH, operation->name },
+                                 { LP_FIELD_OPERATION, job_type_to_string(operation->type) },
+                                 { LP_FIELD_KERNEL, operation->release },
+                                 {} }),
+                  removed ? "Removed '%s' of kernel %s" : "Reverted '%s' on kernel %s", operation->name,
+                  operation->release);
+        manager_set_runtime(manager, operation->patch_id, NULL);
+        if (transaction->forget_record)
+                manager_set_record(manager, operation->patch_id, NULL);
+        else if (transaction->record_after)
+                manager_set_record(manager, operation->patch_id, TAKE_PTR(transaction->record_after));
+        operation_end(operation, JOB_RESULT_DONE, NULL);
+}
+
+/* Unloads what may still be loaded, then writes what the next boot shall do. */
+static void unload_and_forget(Operation *operation) {
+        _cleanup_(transaction_freep) Transaction *transaction = NULL;
+        Patch *patch = operation_patch(operation);
+        int r = operation_transaction(operation, &transaction);
+
+        operation->past_return = true;
+        if (r < 0)
+                return operation_end_errno(operation, r);
+        transaction->action = patch && !patch->this_kernel ? KERNEL_ACTION_NONE : KERNEL_ACTION_UNLOAD;
+        transaction->forget_runtime = true;
+        if (operation->type == JOB_REMOVE)
+                transaction->forget_record = true;
+        else if (!operation->runtime && patch && patch->record && patch->record->reapply) {
+                r = patch_record_copy(patch->record, &transaction->record_after);
+                if (r < 0)
+                        return operation_end_errno(operation, r);
+                transaction->record_after->reapply = false;
+        }
+        operation_submit(operation, TAKE_PTR(transaction), on_forgotten);
+}
+
+static void on_noted(void *userdata, Transaction *transaction) {
+        Operation *operation = userdata;
+        _cleanup_failure_ Failure failure = {};
+
+        operation->in_step = false;
+        manager_set_runtime(operation->manager, operation->patch_id,
+                            TAKE_PTR(transaction->runtime_after));
+        if (operation->cancel_wanted) {
+                (void) failure_set(&failure, REFUSED_CANCELED,
+                                   "Reverting '%s' was canceled and the transition reversed. It is still applied",
+                                   operation->name);
+                return operation_end(operation, JOB_RESULT_CANCELED, &failure);
+        }
+        (void) failure_set(&failure, REFUSED_CONFLICT,
+                           "Something other than livepatchd switched '%s' on again while it was being reverted. It is "
+                           "still applied. Find out who did, then revert it again", operation->name);
+        end_failed(operation, &failure);
+}
+
+/* It is patched again: the note that a revert is pending goes. */
+static void note_still_applied(Operation *operation) {
+        _cleanup_(transaction_freep) Transaction *transaction = NULL;
+        int r = operation_transaction(operation, &transaction);
+
+        if (r >= 0)
+                r = operation_new_runtime(operation, false, &transaction->runtime_after);
+        if (r < 0)
+                return operation_end_errno(operation, r);
+        operation_submit(operation, TAKE_PTR(transaction), on_noted);
+}
+
+void operation_revert_ended(Operation *operation, TransitionEnd how) {
+        switch (how) {
+        case TRANSITION_PATCHED:
+                return note_still_applied(operation);
+        case TRANSITION_UNPATCHED:
+        case TRANSITION_VANISHED:
+                return unload_and_forget(operation);
+        }
+}
+
+static void on_disabled(void *userdata, Transaction *transaction) {
+        Operation *operation = userdata;
+        Patch *patch;
+
+        operation->in_step = false;
+        manager_set_runtime(operation->manager, operation->patch_id,
+                            TAKE_PTR(transaction->runtime_before));
+        patch = operation_patch(operation);
+        if (patch)
+                manager_refresh_patch(operation->manager, patch);
+        /* -ENOENT, -ENODEV: it went away by itself just now, which is what was wanted. */
+        if (transaction->failure.code != 0 && transaction->failure.code != -ENOENT &&
+            transaction->failure.code != -ENODEV)
+                return end_failed(operation, &transaction->failure);
+        if (operation->cancel_wanted)
+                return operation_reverse(operation);
+        operation_follow(operation);
+}
+
+static void disable(Operation *operation) {
+        _cleanup_(transaction_freep) Transaction *transaction = NULL;
+        int r = operation_transaction(operation, &transaction);
+
+        if (r >= 0)
+                r = operation_new_runtime(operation, true, &transaction->runtime_before);
+        if (r < 0)
+                return operation_end_errno(operation, r);
+        transaction->action = KERNEL_ACTION_DISABLE;
+        operation_submit(operation, TAKE_PTR(transaction), on_disabled);
+}
+
+void operation_revert_begin(Operation *operation) {
+        Patch *patch = operation_patch(operation);
+
+        if (!patch)
+                return operation_end_errno(operation, -ENOENT);
+        if (!patch->klp)
+                return unload_and_forget(operation);
+        if (!patch->klp->enabled)
+                return operation_follow(operation);
+        disable(operation);
+}

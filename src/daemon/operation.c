@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One change of one patch in the kernel: what applying and reverting have in common. */
+
+#include <string.h>
+
+#include "common/log.h"
+#include "common/names.h"
+#include "common/string-util.h"
+#include "daemon/job-internal.h"
+#include "daemon/operation-internal.h"
+
+/* Between two looks at somebody else's transition; the kernel runs one at a time. */
+#define FOREIGN_TRANSITION_USEC (200 * USEC_PER_MSEC)
+
+Patch *operation_patch(Operation *operation) {
+        return manager_find_patch(operation->manager, operation->patch_id);
+}
+
+int operation_transaction(Operation *operation, Transaction **ret) {
+        return transaction_new(operation->manager, operation->name, operation->release, ret);
+}
+
+void operation_submit(Operation *operation, Transaction *transaction, TransactionDone done) {
+        int r;
+
+        operation->in_step = true;
+        r = transaction_submit(transaction, done, operation);
+        if (r < 0)
+                operation_end_errno(operation, r);
+}
+
+int operation_new_runtime(Operation *operation, bool pending, RuntimeRecord **ret) {
+        _cleanup_(runtime_record_freep) RuntimeRecord *runtime = NULL;
+        Patch *patch = operation_patch(operation);
+        const char *sha256 = NULL;
+        int r = runtime_record_new(operation->name, &runtime);
+
+        if (r < 0)
+                return r;
+        if (operation->candidate)
+                sha256 = module_image_sha256(operation->candidate->image);
+        else if (patch && patch->record)
+                sha256 = patch->record->sha256;
+        r = free_and_strdup(&runtime->sha256, sha256);
+        if (r < 0)
+                return r;
+        runtime->applied_at = patch ? patch_applied_at(patch) : 0;
+        runtime->applied_by = patch ? patch_applied_by(patch) : UID_UNKNOWN;
+        runtime->pending = pending;
+        runtime->pending_type = operation->type;
+        runtime->pending_runtime = operation->runtime;
+        runtime->pending_by = operation->uid;
+        *ret = TAKE_PTR(runtime);
+        return 0;
+}
+
+void operation_end(Operation *operation, JobResult result, const Failure *failure) {
+        operation->transition = transition_free(operation->transition);
+        operation->end(operation->userdata, result, failure);
+}
+
+void operation_end_errno(Operation *operation, int error) {
+        _cleanup_failure_ Failure failure = {};
+
+        (void) failure_set(&failure, error, "livepatchd could not go on with '%s': %s. 'livepatchctl status' shows what "
+                           "state it is in", operation->name, strerror(-error));
+        operation_end(operation, JOB_RESULT_FAILED, &failure);
+}
+
+static void on_transition_ended(void *userdata, TransitionEnd how) {
+        Operation *operation = userdata;
+        Patch *patch;
+
+        operation->transition = transition_free(operation->transition);
+        patch = operation_patch(operation);
+        if (patch)
+                manager_refresh_patch(operation->manager, patch);
+        switch (operation->type) {
+        case JOB_APPLY:
+                operation_apply_ended(operation, how);
+                break;
+        case JOB_REVERT:
+        case JOB_REMOVE:
+                operation_revert_ended(operation, how);
+                break;
+        case JOB_REAPPLY:
+        case _JOB_TYPE_MAX:
+        case _JOB_TYPE_INVALID:
+                operation_end_errno(operation, -EINVAL);
+                break;
+        }
+}
+
+static void on_transition_progress(void *userdata, unsigned total, unsigned pending) {
+        Operation *operation = userdata;
+
+        job_set_tasks(operation->job, total, pending);
+}
+
+static void on_transition_stalled(void *userdata) {
+        Operation *operation = userdata;
+        const Config *config = operation->manager->config;
+        bool revert = config->on_stall == ON_STALL_REVERT && operation->type == JOB_APPLY && !operation->cancel_wanted;
+        _cleanup_free_ char *pending = NULL;
+
+        if (asprintf(&pending, "%u", job_tasks_pending(operation->job)) < 0)
+                pending = NULL;
+        log_event(LOG_WARNING, LP_MESSAGE_STALLED,
+                  ((LogField[]){ { LP_FIELD_PATCH, operation->name },
+                                 { LP_FIELD_OPERATION, job_type_to_string(operation->type) },
+                                 { LP_FIELD_KERNEL, operation->release },
+                                 {} }),
+                  "The transition of '%s' has stalled: %s tasks have not switched; %s", operation->name,
+                  pending ?: "some", revert ? "reverting it" : "it goes on in the background");
+        if (!revert)
+                return;
+        operation->cancel_wanted = true;
+        operation->cancel_result = JOB_RESULT_STALLED;
+        operation_reverse(operation);
+}
+
+void operation_follow(Operation *operation) {
+        static const TransitionCallbacks callbacks = {
+                .ended = on_transition_ended,
+                .progress = on_transition_progress,
+                .stalled = on_transition_stalled,
+        };
+        Manager *manager = operation->manager;
+        int r = transition_new(manager->event, manager->root_fd, manager->counter, operation->name,
+                               manager->config->stall_timeout_usec, &callbacks, operation, &operation->transition);
+
+        if (r < 0)
+                operation_end_errno(operation, r);
+}
+
+static void on_reversed(void *userdata, Transaction *transaction) {
+        Operation *operation = userdata;
+
+        operation->in_step = false;
+        /* -EINVAL, -ENOENT: it came to its end just before the write. Following shows which end. */
+        if (transaction->failure.code != 0)
+                log_debug("Reversing the transition of '%s': %s", operation->name,
+                          failure_text(&transaction->failure));
+        operation_follow(operation);
+}
+
+void operation_reverse(Operation *operation) {
+        Transaction *transaction;
+        int r;
+
+        operation->transition = transition_free(operation->transition);
+        r = operation_transaction(operation, &transaction);
+        if (r < 0)
+                return operation_end_errno(operation, r);
+        transaction->action = operation->type == JOB_APPLY ? KERNEL_ACTION_DISABLE : KERNEL_ACTION_ENABLE;
+        operation_submit(operation, transaction, on_reversed);
+}
+
+int operation_cancel(Operation *operation, Failure *f) {
+        if (operation->cancel_wanted)
+                return 0;
+        if (operation->past_return)
+                return failure_set(f, REFUSED_BUSY,
+                                   "The job is past the point where it could be canceled; it will end in a moment");
+        operation->cancel_wanted = true;
+        operation->cancel_result = JOB_RESULT_CANCELED;
+        if (operation->transition)
+                operation_reverse(operation);
+        else if (!operation->in_step)
+                /* Waiting for somebody else's transition: nothing was changed yet. */
+                (void) sd_event_source_set_time_relative(operation->timer, 0);
+        return 0;
+}
+
+void operation_wake(Operation *operation) {
+        if (operation->transition)
+                transition_wake(operation->transition);
+}
+
+/* True: another patch is in transition; the timer is set to look again. */
+static bool wait_for_foreign_transition(Operation *operation) {
+        _cleanup_free_ char *owner = NULL;
+
+        if (klp_sysfs_transition_owner(operation->manager->root_fd, &owner) < 0 || !owner ||
+            streq(owner, operation->name))
+                return false;
+        (void) sd_event_source_set_time_relative(operation->timer, FOREIGN_TRANSITION_USEC);
+        (void) sd_event_source_set_enabled(operation->timer, SD_EVENT_ONESHOT);
+        return true;
+}
+
+static int on_begin(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata) {
+        Operation *operation = userdata;
+        Patch *patch;
+
+        if (operation->cancel_wanted) {
+                operation_end(operation, operation->cancel_result, NULL);
+                return 0;
+        }
+        if (wait_for_foreign_transition(operation))
+                return 0;
+        patch = operation_patch(operation);
+        if (patch)
+                manager_refresh_patch(operation->manager, patch);
+        if (operation->type == JOB_APPLY)
+                operation_apply_begin(operation);
+        else
+                operation_revert_begin(operation);
+        return 0;
+}
+
+int operation_start(Manager *manager, const OperationParameters *parameters, Operation **ret) {
+        _cleanup_(operation_freep) Operation *operation = calloc(1, sizeof(Operation));
+        Candidate *candidate = parameters->candidate;
+        Patch *patch;
+        int r;
+
+        if (!operation) {
+                candidate_free(candidate);
+                return -ENOMEM;
+        }
+        operation->manager = manager;
+        operation->type = parameters->type;
+        operation->job = parameters->job;
+        operation->uid = parameters->uid;
+        operation->runtime = parameters->runtime;
+        operation->candidate = candidate;
+        operation->end = parameters->end;
+        operation->userdata = parameters->userdata;
+        patch = manager_find_patch(manager, parameters->patch_id);
+        if (!patch)
+                return -ENOENT;
+        operation->patch_id = strdup(patch->id);
+        operation->name = strdup(patch->name);
+        operation->release = strdup(patch->kernel_release);
+        if (!operation->patch_id || !operation->name || !operation->release)
+                return -ENOMEM;
+        r = sd_event_add_time_relative(manager->event, &operation->timer, CLOCK_MONOTONIC, 0, USEC_PER_MSEC, on_begin,
+                                       operation);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(operation);
+        return 0;
+}
+
+Operation *operation_free(Operation *operation) {
+        if (!operation)
+                return NULL;
+        transition_free(operation->transition);
+        (void) sd_event_source_disable_unref(operation->timer);
+        candidate_free(operation->candidate);
+        free(operation->patch_id);
+        free(operation->name);
+        free(operation->release);
+        free(operation);
+        return NULL;
+}

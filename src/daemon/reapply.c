@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Applying everything that is to be reapplied, one after the other, whatever happens to any of them.
+ *
+ * Every patch goes the whole way again: its file is read, verified against the trust anchors of now, judged by policy,
+ * and only then loaded. The next one is read and verified while the one before it is in transition. */
+
+#include <string.h>
+
+#include "common/log.h"
+#include "common/names.h"
+#include "common/string-util.h"
+#include "daemon/job-internal.h"
+#include "daemon/operation.h"
+#include "daemon/policy.h"
+#include "daemon/reapply.h"
+#include "daemon/transaction.h"
+
+/* One patch's file on its way through verification. */
+typedef struct Preparation {
+        Reapply *reapply; /* NULL when it was freed meanwhile */
+        size_t index;
+        int fd;
+        char *sha256;
+        IngestRequest request;
+        Candidate *candidate;
+        Failure failure;
+        bool ready;
+} Preparation;
+
+struct Reapply {
+        Manager *manager;
+        Job *job;
+        char **ids;
+        size_t n_ids;
+        size_t current;          /* index of the patch that is being applied */
+        Preparation *preparing;  /* of index current, or current + 1 while current is applied */
+        Operation *operation;
+        sd_event_source *next;
+        unsigned n_applied;
+        char **failed;
+        bool canceled;
+};
+
+static Preparation *preparation_free(Preparation *p) {
+        if (!p)
+                return NULL;
+        safe_close(p->fd);
+        candidate_free(p->candidate);
+        failure_done(&p->failure);
+        free(p->sha256);
+        free(p);
+        return NULL;
+}
+DEFINE_CLEANUP(Preparation *, preparation_free)
+
+static void proceed_later(Reapply *reapply) {
+        (void) sd_event_source_set_enabled(reapply->next, SD_EVENT_ONESHOT);
+}
+
+static void preparation_run(void *context) {
+        Preparation *p = context;
+
+        p->failure.code = ingest(&p->request, &p->candidate, &p->failure);
+}
+
+static void preparation_done(void *context, bool canceled) {
+        Preparation *p = context;
+
+        if (!p->reapply || canceled || p->reapply->manager->stopping) {
+                if (p->reapply)
+                        p->reapply->preparing = NULL;
+                preparation_free(p);
+                return;
+        }
+        p->ready = true;
+        if (!p->reapply->operation)
+                proceed_later(p->reapply);
+}
+
+static int preparation_new(Reapply *reapply, size_t index, Preparation **ret) {
+        _cleanup_(preparation_freep) Preparation *p = calloc(1, sizeof(Preparation));
+        Manager *manager = reapply->manager;
+        Patch *patch = manager_find_patch(manager, reapply->ids[index]);
+
+        if (!p)
+                return -ENOMEM;
+        p->reapply = reapply;
+        p->index = index;
+        p->fd = -EBADF;
+        if (!patch || !patch->record) {
+                (void) failure_set(&p->failure, REFUSED_NO_SUCH_PATCH, "The patch was removed meanwhile");
+                *ret = TAKE_PTR(p);
+                return 0;
+        }
+        p->sha256 = strdup(patch->record->sha256);
+        if (!p->sha256)
+                return -ENOMEM;
+        p->fd = store_open_module(manager->store, patch->record, &p->failure);
+        p->request = (IngestRequest) {
+                .root_fd = manager->root_fd,
+                .fd = p->fd,
+                .keep_file = true,
+                .size_max = manager->config->module_size_max,
+                .policy = manager->config->signature_policy,
+                /* Accepted when it was staged: a clock that is wrong early in the boot, or a certificate that has
+                 * expired since, must not cost the machine its fixes. Revocation is checked all the same. */
+                .skip_validity = patch->record->signature_status == SIGNATURE_TRUSTED,
+                .expected_sha256 = p->sha256,
+        };
+        *ret = TAKE_PTR(p);
+        return 0;
+}
+
+static int prepare(Reapply *reapply, size_t index) {
+        Preparation *p;
+        int r;
+
+        if (index >= reapply->n_ids || reapply->preparing)
+                return 0;
+        r = preparation_new(reapply, index, &p);
+        if (r < 0)
+                return r;
+        if (p->fd < 0) {
+                p->ready = true;
+                if (p->failure.code == 0)
+                        p->failure.code = p->fd;
+                reapply->preparing = p;
+                if (!reapply->operation)
+                        proceed_later(reapply);
+                return 0;
+        }
+        r = worker_submit(reapply->manager->reader, preparation_run, preparation_done, p);
+        if (r < 0) {
+                preparation_free(p);
+                return r;
+        }
+        reapply->preparing = p;
+        return 0;
+}
+
+static void log_skipped(Reapply *reapply, const char *id, const Failure *failure) {
+        log_event(LOG_ERR, LP_MESSAGE_REAPPLY_SKIPPED,
+                  ((LogField[]){ { LP_FIELD_PATCH, id },
+                                 { LP_FIELD_OPERATION, "reapply" },
+                                 { LP_FIELD_KERNEL, reapply->manager->kernel->release },
+                                 { LP_FIELD_ERROR, failure_dbus_name(failure->code) },
+                                 {} }),
+                  "Did not reapply '%s': %s", id, failure_text(failure));
+}
+
+static void on_noted(void *userdata _unused_, Transaction *transaction _unused_) {
+}
+
+/* The reason stays visible in this boot, with the patch. */
+static void note_failure(Reapply *reapply, Patch *patch, const Failure *failure) {
+        _cleanup_(transaction_freep) Transaction *transaction = NULL;
+        _cleanup_(runtime_record_freep) RuntimeRecord *runtime = NULL;
+
+        if (runtime_record_new(patch->name, &runtime) < 0 ||
+            transaction_new(reapply->manager, patch->name, patch->kernel_release, &transaction) < 0 ||
+            runtime_record_new(patch->name, &transaction->runtime_after) < 0)
+                return;
+        runtime->applied_by = transaction->runtime_after->applied_by = UID_UNKNOWN;
+        runtime->failure_error = strdup(failure_dbus_name(failure->code));
+        runtime->failure_text = strdup(failure_text(failure));
+        transaction->runtime_after->failure_error = strdup(failure_dbus_name(failure->code));
+        transaction->runtime_after->failure_text = strdup(failure_text(failure));
+        (void) transaction_submit(TAKE_PTR(transaction), on_noted, NULL);
+        manager_set_runtime(reapply->manager, patch->id, TAKE_PTR(runtime));
+}
+
+static void one_is_over(Reapply *reapply, const Failure *failure) {
+        const char *id = reapply->ids[reapply->current];
+
+        if (failure && failure->code != 0)
+                (void) strv_append(&reapply->failed, id);
+        else
+                reapply->n_applied++;
+        reapply->current++;
+        reapply->job->progress = (double) reapply->current / (double) reapply->n_ids;
+        job_changed(reapply->job);
+        proceed_later(reapply);
+}
+
+static void on_operation_end(void *userdata, JobResult result, const Failure *failure) {
+        Reapply *reapply = userdata;
+        _cleanup_failure_ Failure copy = {};
+
+        if (failure)
+                (void) failure_copy(&copy, failure);
+        if (result != JOB_RESULT_DONE && copy.code == 0)
+                copy.code = REFUSED_CANCELED;
+        reapply->operation = operation_free(reapply->operation);
+        if (copy.code != 0)
+                log_skipped(reapply, reapply->ids[reapply->current], &copy);
+        one_is_over(reapply, &copy);
+}
+
+static int apply_prepared(Reapply *reapply, Patch *patch, Candidate *candidate) {
+        OperationParameters parameters = {
+                .type = JOB_APPLY,
+                .job = reapply->job,
+                .patch_id = patch->id,
+                .uid = reapply->job->uid,
+                .runtime = false,
+                .candidate = candidate,
+                .end = on_operation_end,
+                .userdata = reapply,
+        };
+
+        return operation_start(reapply->manager, &parameters, &reapply->operation);
+}
+
+static int judge(Reapply *reapply, Preparation *p, Patch *patch) {
+        const KernelInfo *kernel = reapply->manager->kernel;
+        int r = p->failure.code;
+
+        if (r == 0)
+                r = policy_check_module(kernel, p->candidate->info, &p->failure);
+        if (r == 0 && !streq(p->candidate->info->name, patch->name))
+                r = failure_set(&p->failure, REFUSED_MALFORMED_MODULE,
+                                "The file holds the module '%s' and not '%s'. It was not loaded",
+                                p->candidate->info->name, patch->name);
+        return r;
+}
+
+static void try_current(Reapply *reapply) {
+        _cleanup_(preparation_freep) Preparation *p = TAKE_PTR(reapply->preparing);
+        Patch *patch = manager_find_patch(reapply->manager, reapply->ids[p->index]);
+        int r;
+
+        if (!patch)
+                return one_is_over(reapply, NULL);
+        manager_refresh_patch(reapply->manager, patch);
+        if (patch->klp)
+                return one_is_over(reapply, NULL); /* applied meanwhile */
+        r = judge(reapply, p, patch);
+        if (r == 0) {
+                r = apply_prepared(reapply, patch, TAKE_PTR(p->candidate));
+                if (r == 0) {
+                        (void) prepare(reapply, reapply->current + 1);
+                        return;
+                }
+                (void) failure_set(&p->failure, r, "It could not be started: %s", strerror(-r));
+        }
+        log_skipped(reapply, patch->id, &p->failure);
+        note_failure(reapply, patch, &p->failure);
+        one_is_over(reapply, &p->failure);
+}
+
+static void conclude(Reapply *reapply) {
+        _cleanup_failure_ Failure failure = {};
+        _cleanup_free_ char *names = NULL;
+        size_t size = 0;
+        FILE *f;
+
+        if (!reapply->failed) {
+                job_finish(reapply->job, reapply->canceled ? JOB_RESULT_CANCELED : JOB_RESULT_DONE, NULL);
+                return;
+        }
+        f = open_memstream(&names, &size);
+        if (f) {
+                for (char **i = reapply->failed; *i; i++)
+                        (void) fprintf(f, "%s'%s'", i == reapply->failed ? "" : ", ", *i);
+                (void) fclose(f);
+        }
+        (void) failure_set(&failure, -EIO,
+                           "%zu of %zu patches could not be reapplied: %s. The other %u are applied. 'livepatchctl "
+                           "show NAME' tells the reason of each", strv_length(reapply->failed), reapply->n_ids,
+                           strempty(names), reapply->n_applied);
+        job_finish(reapply->job, JOB_RESULT_FAILED, &failure);
+}
+
+static int on_next(sd_event_source *source _unused_, void *userdata) {
+        Reapply *reapply = userdata;
+
+        if (reapply->operation)
+                return 0;
+        if (reapply->canceled || reapply->current >= reapply->n_ids) {
+                conclude(reapply); /* frees the reapply */
+                return 0;
+        }
+        if (reapply->preparing && reapply->preparing->ready)
+                try_current(reapply);
+        else if (!reapply->preparing && prepare(reapply, reapply->current) < 0) {
+                Failure failure = { .code = -ENOMEM };
+
+                log_skipped(reapply, reapply->ids[reapply->current], &failure);
+                one_is_over(reapply, &failure);
+        }
+        return 0;
+}
+
+static int collect(Reapply *reapply) {
+        Manager *manager = reapply->manager;
+
+        /* The table is sorted by the order that the records say. */
+        for (size_t i = 0; i < manager->n_patches; i++) {
+                const Patch *patch = manager->patches[i];
+                int r;
+
+                if (!patch->this_kernel || !patch->record || !patch->record->reapply || patch->klp || patch->job)
+                        continue;
+                r = strv_append(&reapply->ids, patch->id);
+                if (r < 0)
+                        return r;
+        }
+        reapply->n_ids = strv_length(reapply->ids);
+        return 0;
+}
+
+int reapply_start(Manager *manager, Job *job, Reapply **ret) {
+        _cleanup_(reapply_freep) Reapply *reapply = calloc(1, sizeof(Reapply));
+        int r;
+
+        if (!reapply)
+                return -ENOMEM;
+        reapply->manager = manager;
+        reapply->job = job;
+        r = collect(reapply);
+        if (r < 0)
+                return r;
+        r = sd_event_add_defer(manager->event, &reapply->next, on_next, reapply);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(reapply);
+        return 0;
+}
+
+Reapply *reapply_free(Reapply *reapply) {
+        if (!reapply)
+                return NULL;
+        if (reapply->preparing && reapply->preparing->ready)
+                preparation_free(reapply->preparing);
+        else if (reapply->preparing)
+                reapply->preparing->reapply = NULL; /* frees itself when the worker is done */
+        operation_free(reapply->operation);
+        (void) sd_event_source_disable_unref(reapply->next);
+        strv_free(reapply->ids);
+        strv_free(reapply->failed);
+        free(reapply);
+        return NULL;
+}
+
+int reapply_cancel(Reapply *reapply, Failure *f) {
+        reapply->canceled = true;
+        if (reapply->operation)
+                return operation_cancel(reapply->operation, f);
+        proceed_later(reapply);
+        return 0;
+}
+
+void reapply_wake(Reapply *reapply) {
+        if (reapply->operation)
+                operation_wake(reapply->operation);
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Applying everything that is to be reapplied, one after the other, whatever happens to any of them. */
+#pragma once
+
+#include "daemon/manager-internal.h"
+
+typedef struct Reapply Reapply;
+
+/* Runs for the job, and calls job_finish() when all have been tried. */
+int reapply_start(Manager *manager, Job *job, Reapply **ret);
+Reapply *reapply_free(Reapply *reapply);
+DEFINE_CLEANUP(Reapply *, reapply_free)
+
+/* Ends with the patch that is being applied. */
+int reapply_cancel(Reapply *reapply, Failure *f);
+void reapply_wake(Reapply *reapply);

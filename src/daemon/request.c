@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A caller's module on its way to being judged: what Apply, Stage and Inspect have in common.
+ *
+ * Reading and verifying happens on a reader thread; judging, on the loop, against the state of that moment. */
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/log.h"
+#include "common/names.h"
+#include "common/string-util.h"
+#include "daemon/job-internal.h"
+#include "daemon/policy.h"
+#include "daemon/request.h"
+#include "daemon/transaction.h"
+
+typedef enum RequestKind {
+        REQUEST_APPLY,
+        REQUEST_STAGE,
+        REQUEST_INSPECT,
+} RequestKind;
+
+struct Request {
+        Manager *manager;
+        RequestKind kind;
+        int fd;
+        bool option; /* APPLY: runtime; STAGE: reapply */
+        uid_t uid;
+        uint64_t bytes; /* counted against the caller's limit */
+        char *patch_id; /* of a patch that is on record, else NULL */
+        char *sha256;   /* that its file must have */
+        IngestRequest ingest;
+        Candidate *candidate;
+        Inspection *inspection;
+        Failure failure;
+        Reply reply;
+        ManagerInspectReply inspect_reply;
+        void *inspect_userdata;
+        PatchRecord *record; /* STAGE */
+};
+
+static Request *request_free(Request *request) {
+        if (!request)
+                return NULL;
+        safe_close(request->fd);
+        candidate_free(request->candidate);
+        inspection_free(request->inspection);
+        patch_record_free(request->record);
+        failure_done(&request->failure);
+        free(request->patch_id);
+        free(request->sha256);
+        free(request);
+        return NULL;
+}
+DEFINE_CLEANUP(Request *, request_free)
+
+static void request_unlink(Request *request) {
+        Manager *manager = request->manager;
+
+        for (size_t i = 0; i < manager->n_requests; i++)
+                if (manager->requests[i] == request) {
+                        manager->requests[i] = manager->requests[--manager->n_requests];
+                        return;
+                }
+}
+
+static void request_reply(Request *request, const Failure *failure, const Patch *patch, const Job *job) {
+        request_unlink(request);
+        if (request->kind == REQUEST_INSPECT)
+                request->inspect_reply(request->inspect_userdata, failure, NULL);
+        else
+                reply_call(&request->reply, failure, patch, job);
+        request_free(request);
+}
+
+static const char *request_operation(const Request *request) {
+        return request->kind == REQUEST_APPLY ? "apply" : request->kind == REQUEST_STAGE ? "stage" : "inspect";
+}
+
+static void request_refuse(Request *request) {
+        const char *name = request->candidate ? request->candidate->info->name : request->patch_id;
+        _cleanup_free_ char *uid = NULL;
+
+        if (asprintf(&uid, "%u", request->uid) < 0)
+                uid = NULL;
+        if (request->failure.code != REFUSED_ALREADY_APPLIED)
+                log_event(LOG_WARNING, LP_MESSAGE_REFUSED,
+                          ((LogField[]){ { LP_FIELD_PATCH, name },
+                                         { LP_FIELD_OPERATION, request_operation(request) },
+                                         { LP_FIELD_KERNEL, request->manager->kernel->release },
+                                         { LP_FIELD_ERROR, failure_dbus_name(request->failure.code) },
+                                         { LP_FIELD_CALLER_UID, uid },
+                                         {} }),
+                          "Refused to %s %s%s%s: %s", request_operation(request), name ? "'" : "", name ?: "a module",
+                          name ? "'" : "", failure_text(&request->failure));
+        request_reply(request, &request->failure, NULL, NULL);
+}
+
+/* ---- Apply ------------------------------------------------------------------------------------------------- */
+
+static void on_made_lasting(void *userdata, const Failure *failure, const Patch *patch _unused_,
+                            const Job *job _unused_) {
+        Request *request = userdata;
+
+        if (failure)
+                (void) failure_copy(&request->failure, failure);
+        else
+                (void) failure_set(&request->failure, REFUSED_ALREADY_APPLIED,
+                                   "'%s' is applied already; from now on it is reapplied at boot, too",
+                                   request->candidate->info->name);
+        request_refuse(request);
+}
+
+static bool same_build(const Candidate *candidate, const Patch *patch) {
+        const char *build_id = candidate->info->build_id;
+
+        if (patch->module.build_id && build_id)
+                return streq(patch->module.build_id, build_id);
+        return patch->record && streq_ptr(patch->record->sha256, module_image_sha256(candidate->image));
+}
+
+/* The name is loaded. Same build: nothing to do but perhaps to make it last. Returns 1 when the request lives on. */
+static int judge_loaded(Request *request, const Patch *patch) {
+        const char *name = patch->name;
+
+        if (!same_build(request->candidate, patch))
+                return failure_set(&request->failure, REFUSED_CONFLICT,
+                                   "Another build of '%s' is loaded (build-id %s, and this module has %s). Nothing was "
+                                   "changed. Revert it with 'livepatchctl revert %s', then apply this one", name,
+                                   patch->module.build_id ?: "unknown", request->candidate->info->build_id ?: "none",
+                                   name);
+        if (patch->klp->transition)
+                return failure_set(&request->failure, REFUSED_BUSY,
+                                   "'%s' is in transition. Nothing was changed. Try again when that has ended", name);
+        if (!patch->record)
+                return failure_set(&request->failure, REFUSED_ALREADY_APPLIED,
+                                   "'%s' is applied already; something other than livepatchd loaded it, so livepatchd "
+                                   "does not reapply it at boot. To have it manage the patch, revert it and apply it "
+                                   "again", name);
+        if (!request->option && (!patch->record->reapply || patch->record->transient_boot_id) &&
+            manager_set_reapply(request->manager, patch->id, true, request->uid, on_made_lasting, request,
+                                &request->failure) == 0)
+                return 1;
+        return failure_set(&request->failure, REFUSED_ALREADY_APPLIED, "'%s' is applied already", name);
+}
+
+static int queue_apply(Request *request, const char *patch_id) {
+        JobParameters parameters = {
+                .type = JOB_APPLY,
+                .patch_id = patch_id,
+                .uid = request->uid,
+                .runtime = request->option,
+                .candidate = request->candidate,
+        };
+        Job *job;
+        int r = job_enqueue(request->manager, &parameters, &job, &request->failure);
+
+        if (r != 0)
+                return r;
+        request->candidate = NULL;
+        request_reply(request, NULL, manager_find_patch(request->manager, patch_id), job);
+        return 1;
+}
+
+/* 1: answered, or will be. */
+static int judge_apply(Request *request) {
+        Manager *manager = request->manager;
+        const ModuleInfo *info = request->candidate->info;
+        Patch *patch;
+        int r;
+
+        manager_refresh_kernel(manager);
+        r = policy_check_kernel(manager->kernel, &request->failure);
+        if (r == 0)
+                r = policy_check_module(manager->kernel, info, &request->failure);
+        if (r != 0)
+                return r;
+        if (request->patch_id && !streq(info->name, request->patch_id))
+                return failure_set(&request->failure, REFUSED_MALFORMED_MODULE,
+                                   "The file on record as '%s' holds the module '%s'. It was not loaded. Remove the "
+                                   "patch and apply the right file", request->patch_id, info->name);
+        patch = manager_find_patch(manager, info->name);
+        if (patch && patch->this_kernel)
+                manager_refresh_patch(manager, patch);
+        r = manager_make_patch(manager, info->name, info->kernel_release, &patch);
+        if (r < 0)
+                return failure_oom(&request->failure);
+        if (patch->klp && !patch->job) {
+                r = judge_loaded(request, patch);
+                return r;
+        }
+        r = queue_apply(request, patch->id);
+        if (r != 1)
+                manager_refresh_patch(manager, patch); /* drops it if it was made just now */
+        return r;
+}
+
+/* ---- Stage ------------------------------------------------------------------------------------------------- */
+
+static void on_staged(void *userdata, Transaction *transaction) {
+        Request *request = userdata;
+        Manager *manager = request->manager;
+        _cleanup_free_ char *id = NULL;
+        const PatchRecord *record;
+        Patch *patch;
+
+        if (transaction->failure.code != 0) {
+                (void) failure_copy(&request->failure, &transaction->failure);
+                return request_refuse(request);
+        }
+        if (manager_make_patch(manager, transaction->name, transaction->release, &patch) < 0 || !(id = strdup(patch->id))) {
+                (void) failure_oom(&request->failure);
+                return request_refuse(request);
+        }
+        manager_set_record(manager, id, TAKE_PTR(transaction->record_before));
+        patch = manager_find_patch(manager, id);
+        record = patch->record;
+        log_event(LOG_NOTICE, LP_MESSAGE_STAGED,
+                  ((LogField[]){ { LP_FIELD_PATCH, patch->name },
+                                 { LP_FIELD_OPERATION, "stage" },
+                                 { LP_FIELD_KERNEL, patch->kernel_release },
+                                 { LP_FIELD_SHA256, record->sha256 },
+                                 { LP_FIELD_SIGNER, record->signer },
+                                 {} }),
+                  "Staged '%s' for kernel %s%s", patch->name, patch->kernel_release,
+                  record->reapply ? ", to be applied at boot" : "");
+        request_reply(request, NULL, patch, NULL);
+}
+
+static int check_staged_before(Request *request, const Patch *patch) {
+        const char *sha256 = module_image_sha256(request->candidate->image);
+
+        if (!patch)
+                return 0;
+        if (patch->job)
+                return failure_set(&request->failure, REFUSED_BUSY,
+                                   "A job works on '%s'. Nothing was staged. Try again when it has ended", patch->id);
+        if (patch->module.present && !(patch->record && streq_ptr(patch->record->sha256, sha256)))
+                return failure_set(&request->failure, REFUSED_CONFLICT,
+                                   "Another build of '%s' is loaded. Nothing was staged. Revert it first with "
+                                   "'livepatchctl revert %s'", patch->name, patch->name);
+        return 0;
+}
+
+static int stage_record(Request *request, const Patch *patch, PatchRecord **ret) {
+        const Candidate *candidate = request->candidate;
+        _cleanup_(patch_record_freep) PatchRecord *record = NULL;
+        int r = patch_record_new(candidate->info, verified_module_signature(candidate->verified),
+                                 module_image_sha256(candidate->image), &record);
+
+        if (r < 0)
+                return failure_oom(&request->failure);
+        record->origin = ORIGIN_LOCAL;
+        record->reapply = request->option || (patch && patch->record && patch->record->reapply);
+        record->order = patch && patch->record ? patch->record->order : manager_next_order(request->manager);
+        record->staged_at = now_realtime_usec();
+        record->staged_by = request->uid;
+        *ret = TAKE_PTR(record);
+        return 0;
+}
+
+static int judge_stage(Request *request) {
+        Manager *manager = request->manager;
+        const ModuleInfo *info = request->candidate->info;
+        _cleanup_(transaction_freep) Transaction *transaction = NULL;
+        _cleanup_free_ char *installed = NULL, *id = NULL;
+        bool here;
+        const Patch *patch;
+        int r;
+
+        if (!info->kernel_release)
+                return policy_check_stage(manager->kernel, info, false, &request->failure);
+        here = manager_is_this_kernel(manager, info->kernel_release);
+        if (asprintf(&installed, "usr/lib/modules/%s", info->kernel_release) < 0 ||
+            asprintf(&id, "%s%s%s", info->name, here ? "" : "@", here ? "" : info->kernel_release) < 0)
+                return failure_oom(&request->failure);
+        r = policy_check_stage(manager->kernel, info, faccessat(manager->root_fd, installed, F_OK, 0) == 0,
+                               &request->failure);
+        if (r != 0)
+                return r;
+        patch = manager_find_patch(manager, id);
+        if (patch && !streq(patch->id, id))
+                patch = NULL;
+        r = check_staged_before(request, patch);
+        if (r != 0)
+                return r;
+        if (transaction_new(manager, info->name, info->kernel_release, &transaction) < 0)
+                return failure_oom(&request->failure);
+        r = stage_record(request, patch, &transaction->record_before);
+        if (r != 0)
+                return r;
+        transaction->candidate = request->candidate;
+        transaction->put_module = true;
+        r = transaction_submit(TAKE_PTR(transaction), on_staged, request);
+        return r < 0 ? failure_oom(&request->failure) : 1;
+}
+
+/* ---- Inspect ----------------------------------------------------------------------------------------------- */
+
+static const char *compression_to_string(ModuleCompression compression) {
+        static const char *const table[_MODULE_COMPRESSION_MAX] = {
+                [MODULE_COMPRESSION_NONE] = "none",
+                [MODULE_COMPRESSION_GZIP] = "gzip",
+                [MODULE_COMPRESSION_XZ] = "xz",
+                [MODULE_COMPRESSION_ZSTD] = "zstd",
+        };
+
+        return table[compression];
+}
+
+static void report_inspection(Request *request) {
+        Manager *manager = request->manager;
+        Inspection *inspection = request->inspection;
+        Failure *refusal = &inspection->refusal;
+        InspectReport report = {
+                .info = inspection->info,
+                .signature = &inspection->signature,
+                .sha256 = module_image_sha256(inspection->image),
+                .size = module_image_size(inspection->image),
+                .compression = compression_to_string(module_image_compression(inspection->image)),
+        };
+
+        manager_refresh_kernel(manager);
+        if (refusal->code == 0 && inspection->info &&
+            policy_check_module(manager->kernel, inspection->info, refusal) == 0)
+                (void) policy_check_kernel(manager->kernel, refusal);
+        report.refusal = refusal->code != 0 ? refusal : NULL;
+        request_unlink(request);
+        request->inspect_reply(request->inspect_userdata, NULL, &report);
+        request_free(request);
+}
+
+/* ---- All of them ------------------------------------------------------------------------------------------- */
+
+static uint64_t bytes_in_flight(const Manager *manager, uid_t uid) {
+        uint64_t bytes = 0;
+
+        for (size_t i = 0; i < manager->n_requests; i++)
+                if (manager->requests[i]->uid == uid)
+                        bytes += manager->requests[i]->bytes;
+        for (size_t i = 0; i < manager->n_jobs; i++)
+                if (manager->jobs[i]->uid == uid)
+                        bytes += job_bytes(manager->jobs[i]);
+        return bytes;
+}
+
+static int check_bytes(const Request *request, uint64_t more, Failure *f) {
+        const Config *config = request->manager->config;
+
+        if (bytes_in_flight(request->manager, request->uid) + more <= config->bytes_per_user_max)
+                return 0;
+        return failure_set(f, REFUSED_LIMITS_EXCEEDED,
+                           "Modules of yours that are in work exceed the limit (BytesPerUserMax=). Nothing was changed. "
+                           "Wait for some to end");
+}
+
+static void request_run(void *context) {
+        Request *request = context;
+
+        if (request->kind == REQUEST_INSPECT)
+                request->failure.code = ingest_inspect(&request->ingest, &request->inspection, &request->failure);
+        else
+                request->failure.code = ingest(&request->ingest, &request->candidate, &request->failure);
+}
+
+static void request_done(void *context, bool canceled) {
+        Request *request = context;
+        int r = 0;
+
+        if (canceled || request->manager->stopping)
+                return; /* requests_cancel() answers */
+        request->fd = safe_close(request->fd);
+        if (request->failure.code != 0)
+                return request_refuse(request);
+        if (request->kind == REQUEST_INSPECT)
+                return report_inspection(request);
+        /* A compressed module may be larger than it looked. */
+        request->bytes = 0;
+        r = check_bytes(request, module_image_size(request->candidate->image), &request->failure);
+        request->bytes = module_image_size(request->candidate->image);
+        if (r == 0)
+                r = request->kind == REQUEST_APPLY ? judge_apply(request) : judge_stage(request);
+        if (r != 1) {
+                request->failure.code = r;
+                request_refuse(request);
+        }
+}
+
+static int request_submit(Request *request, Failure *f) {
+        Manager *manager = request->manager;
+        struct stat st;
+        Request **grown;
+        int r;
+
+        if (fstat(request->fd, &st) < 0)
+                return failure_set(f, REFUSED_INVALID_FILE, "The descriptor cannot be used: %m");
+        request->bytes = S_ISREG(st.st_mode) && st.st_size > 0 ? (uint64_t) st.st_size : 0;
+        request->ingest.root_fd = manager->root_fd;
+        request->ingest.fd = request->fd;
+        request->ingest.size_max = manager->config->module_size_max;
+        request->ingest.policy = manager->config->signature_policy;
+        request->ingest.expected_sha256 = request->sha256;
+        /* Too large is not a matter of the caller's other modules: the reader says so. */
+        r = check_bytes(request, MIN(request->bytes, manager->config->module_size_max), f);
+        if (r != 0)
+                return r;
+        grown = realloc(manager->requests, (manager->n_requests + 1) * sizeof(Request *));
+        if (!grown)
+                return failure_oom(f);
+        manager->requests = grown;
+        if (worker_submit(manager->reader, request_run, request_done, request) < 0)
+                return failure_oom(f);
+        manager->requests[manager->n_requests++] = request;
+        return 0;
+}
+
+static int request_new(Manager *manager, RequestKind kind, int fd, bool option, uid_t uid, Request **ret) {
+        Request *request = calloc(1, sizeof(Request));
+
+        if (!request) {
+                safe_close(fd);
+                return -ENOMEM;
+        }
+        *request = (Request) { .manager = manager, .kind = kind, .fd = fd, .option = option, .uid = uid };
+        *ret = request;
+        return 0;
+}
+
+int manager_apply_fd(Manager *manager, int fd, bool runtime, uid_t uid, ManagerReply reply, void *userdata,
+                     Failure *f) {
+        _cleanup_(request_freep) Request *request = NULL;
+        int r;
+
+        if (request_new(manager, REQUEST_APPLY, fd, runtime, uid, &request) < 0)
+                return failure_oom(f);
+        request->reply = (Reply) { reply, userdata };
+        r = request_submit(request, f);
+        if (r == 0)
+                TAKE_PTR(request);
+        return r;
+}
+
+int manager_stage_fd(Manager *manager, int fd, bool reapply, uid_t uid, ManagerReply reply, void *userdata,
+                     Failure *f) {
+        _cleanup_(request_freep) Request *request = NULL;
+        int r;
+
+        if (request_new(manager, REQUEST_STAGE, fd, reapply, uid, &request) < 0)
+                return failure_oom(f);
+        request->reply = (Reply) { reply, userdata };
+        r = request_submit(request, f);
+        if (r == 0)
+                TAKE_PTR(request);
+        return r;
+}
+
+int manager_inspect_fd(Manager *manager, int fd, uid_t uid, ManagerInspectReply reply, void *userdata, Failure *f) {
+        _cleanup_(request_freep) Request *request = NULL;
+        int r;
+
+        if (request_new(manager, REQUEST_INSPECT, fd, false, uid, &request) < 0)
+                return failure_oom(f);
+        request->inspect_reply = reply;
+        request->inspect_userdata = userdata;
+        r = request_submit(request, f);
+        if (r == 0)
+                TAKE_PTR(request);
+        return r;
+}
+
+int manager_apply(Manager *manager, const char *patch_id, bool runtime, uid_t uid, ManagerReply reply, void *userdata,
+                  Failure *f) {
+        _cleanup_(request_freep) Request *request = NULL;
+        const Patch *patch = manager_find_patch(manager, patch_id);
+        int fd, r;
+
+        if (!patch)
+                return failure_set(f, REFUSED_NO_SUCH_PATCH, "There is no patch named '%s'", patch_id);
+        if (!patch->this_kernel)
+                return failure_set(f, REFUSED_WRONG_KERNEL,
+                                   "'%s' is staged for kernel %s, and the running kernel is %s. It was not loaded. It "
+                                   "can be applied when that kernel runs", patch->name, patch->kernel_release,
+                                   manager->kernel->release);
+        if (!patch->record)
+                return failure_set(f, REFUSED_ALREADY_APPLIED,
+                                   "'%s' was loaded by something other than livepatchd, which has no file of it",
+                                   patch->name);
+        fd = store_open_module(manager->store, patch->record, f);
+        if (fd < 0)
+                return f->code;
+        if (request_new(manager, REQUEST_APPLY, fd, runtime, uid, &request) < 0)
+                return failure_oom(f);
+        request->reply = (Reply) { reply, userdata };
+        request->patch_id = strdup(patch->name);
+        request->sha256 = strdup(patch->record->sha256);
+        if (!request->patch_id || !request->sha256)
+                return failure_oom(f);
+        request->ingest.keep_file = true;
+        request->ingest.skip_validity = patch->record->signature_status == SIGNATURE_TRUSTED;
+        r = request_submit(request, f);
+        if (r == 0)
+                TAKE_PTR(request);
+        return r;
+}
+
+void requests_cancel(Manager *manager) {
+        while (manager->n_requests > 0) {
+                _cleanup_failure_ Failure failure = {};
+
+                (void) failure_set(&failure, REFUSED_CANCELED, "livepatchd is stopping. Nothing was changed. Try again");
+                request_reply(manager->requests[0], &failure, NULL, NULL);
+        }
+        free(manager->requests);
+        manager->requests = NULL;
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One blocking step on the disk worker: records before, one kernel call, records after. */
+
+#include <string.h>
+#include <time.h>
+
+#include "daemon/transaction.h"
+#include "kmod/module-loader.h"
+
+/* A module's reference is dropped by a work item of the kernel shortly after its sysfs directory went away. */
+#define UNLOAD_ATTEMPTS 40
+#define UNLOAD_INTERVAL_NSEC (50L * 1000 * 1000)
+
+int transaction_new(Manager *manager, const char *name, const char *release, Transaction **ret) {
+        _cleanup_(transaction_freep) Transaction *transaction = calloc(1, sizeof(Transaction));
+
+        if (!transaction)
+                return -ENOMEM;
+        transaction->manager = manager;
+        transaction->store = manager->store;
+        transaction->root_fd = manager->root_fd;
+        transaction->name = strdup(name);
+        transaction->release = strdup(release);
+        if (!transaction->name || !transaction->release)
+                return -ENOMEM;
+        *ret = TAKE_PTR(transaction);
+        return 0;
+}
+
+Transaction *transaction_free(Transaction *transaction) {
+        if (!transaction)
+                return NULL;
+        patch_record_free(transaction->record_before);
+        patch_record_free(transaction->record_after);
+        runtime_record_free(transaction->runtime_before);
+        runtime_record_free(transaction->runtime_after);
+        runtime_record_free(transaction->runtime_on_failure);
+        failure_done(&transaction->failure);
+        free(transaction->name);
+        free(transaction->release);
+        free(transaction);
+        return NULL;
+}
+
+static int unload(Transaction *t, Failure *f) {
+        const struct timespec interval = { .tv_nsec = UNLOAD_INTERVAL_NSEC };
+
+        for (unsigned i = 1;; i++) {
+                int r = module_loader_remove(t->root_fd, t->name, f);
+
+                if (r == -ENOENT) {
+                        failure_done(f);
+                        return 0;
+                }
+                if (r != REFUSED_BUSY || i >= UNLOAD_ATTEMPTS)
+                        return r;
+                (void) nanosleep(&interval, NULL);
+        }
+}
+
+static int insert(Transaction *t, Failure *f) {
+        _cleanup_(kernel_info_freep) KernelInfo *kernel = NULL;
+        KernelModule module = {};
+        int r = kernel_info_read(t->root_fd, &kernel);
+
+        if (r < 0)
+                return failure_set(f, r, "Failed to read facts about the kernel: %s. Nothing was loaded", strerror(-r));
+        r = kernel_module_read(t->root_fd, t->name, &module);
+        if (r < 0)
+                return failure_set(f, r, "Failed to see whether module '%s' is loaded: %s. Nothing was loaded", t->name,
+                                   strerror(-r));
+        /* A disabled livepatch cannot be enabled again, only unloaded and loaded (klp_enable_patch() is called from
+         * a module's init alone). */
+        r = module.present ? unload(t, f) : 0;
+        kernel_module_done(&module);
+        if (r != 0)
+                return r;
+        return module_loader_insert(t->root_fd, t->candidate->verified, t->name, kernel, f);
+}
+
+static int act(Transaction *t, Failure *f) {
+        switch (t->action) {
+        case KERNEL_ACTION_NONE:
+                return 0;
+        case KERNEL_ACTION_INSERT:
+                return insert(t, f);
+        case KERNEL_ACTION_DISABLE:
+                return klp_sysfs_set_enabled(t->root_fd, t->name, false, f);
+        case KERNEL_ACTION_ENABLE:
+                return klp_sysfs_set_enabled(t->root_fd, t->name, true, f);
+        case KERNEL_ACTION_UNLOAD:
+                return unload(t, f);
+        }
+        return -EINVAL;
+}
+
+static int write_before(Transaction *t, Failure *f) {
+        int r = 0;
+
+        if (t->put_module)
+                r = store_put_module(t->store, t->release, t->name, t->candidate->image, f);
+        if (r == 0 && t->record_before)
+                r = store_put(t->store, t->record_before, f);
+        if (r == 0 && t->runtime_before)
+                r = store_put_runtime(t->store, t->runtime_before, f);
+        return r;
+}
+
+static int write_after(Transaction *t, Failure *f) {
+        int r = 0;
+
+        if (t->forget_record)
+                r = store_remove(t->store, t->release, t->name, f);
+        else if (t->record_after)
+                r = store_put(t->store, t->record_after, f);
+        if (r != 0)
+                return r;
+        if (t->forget_runtime)
+                (void) store_remove_runtime(t->store, t->name);
+        else if (t->runtime_after)
+                r = store_put_runtime(t->store, t->runtime_after, f);
+        return r;
+}
+
+static void note_failure(Transaction *t) {
+        if (!t->runtime_on_failure)
+                return;
+        t->runtime_on_failure->failure_error = strdup(failure_dbus_name(t->failure.code));
+        t->runtime_on_failure->failure_text = strdup(failure_text(&t->failure));
+        (void) store_put_runtime(t->store, t->runtime_on_failure, NULL);
+}
+
+static void transaction_run(void *context) {
+        Transaction *t = context;
+        int r = write_before(t, &t->failure);
+
+        if (r == 0) {
+                r = act(t, &t->failure);
+                t->kernel_changed = r == 0 && t->action != KERNEL_ACTION_NONE;
+        }
+        if (r == 0)
+                r = write_after(t, &t->failure);
+        if (r != 0) {
+                t->failure.code = r;
+                note_failure(t);
+        }
+}
+
+static void transaction_done(void *context, bool canceled) {
+        _cleanup_(transaction_freep) Transaction *t = context;
+
+        if (!canceled && !t->manager->stopping)
+                t->done(t->userdata, t);
+}
+
+int transaction_submit(Transaction *transaction, TransactionDone done, void *userdata) {
+        int r;
+
+        transaction->done = done;
+        transaction->userdata = userdata;
+        r = worker_submit(transaction->manager->disk, transaction_run, transaction_done, transaction);
+        if (r < 0)
+                transaction_free(transaction);
+        return r;
+}
