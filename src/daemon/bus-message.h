@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Reading options out of calls and writing strings and dictionaries into replies. */
+#pragma once
+
+#include <stdbool.h>
+#include <systemd/sd-bus.h>
+
+#include "common/macro.h"
+
+/* One known key of an a{sv}; the list ends with a NULL key. */
+typedef struct BusOption {
+        const char *key;
+        bool *value;
+} BusOption;
+
+/* Reads the a{sv}. An unknown key, a key given twice or a value of another type than b is InvalidArgs. */
+int bus_message_read_options(sd_bus_message *m, const BusOption *options, sd_bus_error *error);
+
+/* A private copy of a received descriptor, which belongs to its message. */
+int bus_message_copy_fd(int fd, int *ret, sd_bus_error *error);
+
+/* NULL becomes "". Text that is not ours is made valid UTF-8 first, or the whole reply could not be sent. */
+int bus_message_append_text(sd_bus_message *m, const char *s);
+
+int bus_message_append_text_array(sd_bus_message *m, char *const *l);
+
+/* Entries of an open a{sv}. */
+int bus_message_append_text_entry(sd_bus_message *m, const char *key, const char *value);

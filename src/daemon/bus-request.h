@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A method call that was handed to the core and is answered later. */
+#pragma once
+
+#include <systemd/sd-bus.h>
+
+#include "daemon/bus-internal.h"
+
+typedef struct BusRequest {
+        Bus *bus;
+        sd_bus_message *call;
+} BusRequest;
+
+int bus_request_new(Bus *bus, sd_bus_message *call, BusRequest **ret);
+BusRequest *bus_request_free(BusRequest *request);
+DEFINE_CLEANUP(BusRequest *, bus_request_free)
+
+/* For ManagerReply, with a BusRequest as userdata, which they free: answer with the job's path, the patch's path, or
+ * nothing; or with the failure. An answer to somebody who has left the bus is lost, and that is all right. */
+void bus_request_reply_job(void *userdata, const Failure *failure, const Patch *patch, const Job *job);
+void bus_request_reply_patch(void *userdata, const Failure *failure, const Patch *patch, const Job *job);
+void bus_request_reply_empty(void *userdata, const Failure *failure, const Patch *patch, const Job *job);
+
+/* Sends the answer that has been made, or the failure if r < 0; announces first what led to it. */
+void bus_request_finish(BusRequest *request, int r, sd_bus_message *answer);
+void bus_request_fail(BusRequest *request, const Failure *failure);
+
+/* What a handler returns after it called the core with a request as userdata: on success the core answers. */
+int bus_request_begun(BusRequest **request, int r, const Failure *failure, sd_bus_error *error);

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Connects to the bus, registers the objects, and ties the bus layer to the manager. */
+
+#include "common/log.h"
+#include "common/names.h"
+#include "daemon/bus-internal.h"
+
+#define ITERATION_NONE UINT64_MAX
+
+static bool iteration_is_new(Bus *bus, uint64_t *last) {
+        uint64_t iteration;
+
+        if (!bus->manager || bus->changes.announcing > 0)
+                return false;
+        if (sd_event_get_iteration(bus->event, &iteration) >= 0) {
+                if (iteration == *last)
+                        return false;
+                *last = iteration;
+        }
+        return true;
+}
+
+void bus_refresh_patches(Bus *bus) {
+        if (iteration_is_new(bus, &bus->patches_refreshed_at))
+                manager_refresh_patches(bus->manager);
+}
+
+void bus_refresh_kernel(Bus *bus) {
+        if (iteration_is_new(bus, &bus->kernel_refreshed_at))
+                manager_refresh_kernel(bus->manager);
+}
+
+static bool is_busy(void *userdata) {
+        const Bus *bus = userdata;
+
+        return !bus->manager || bus->n_requests > 0 || !manager_is_idle(bus->manager) ||
+               manager_n_jobs(bus->manager) > 0 || bus_polkit_is_busy(bus->polkit);
+}
+
+static int register_objects(Bus *bus) {
+        int r;
+
+        r = sd_bus_add_object_manager(bus->bus, NULL, LP_OBJECT_MANAGER);
+        if (r < 0)
+                return r;
+        r = bus_manager_register(bus);
+        if (r < 0)
+                return r;
+        r = bus_patch_register(bus);
+        if (r < 0)
+                return r;
+        r = bus_job_register(bus);
+        if (r < 0)
+                return r;
+        return bus_log_control_register(bus);
+}
+
+static int serve(Bus *bus) {
+        const Config *config = manager_config(bus->manager);
+        int r;
+
+        r = bus_polkit_new(bus->bus, bus->event, config->pending_authorizations_per_user_max, &bus->polkit);
+        if (r < 0)
+                return r;
+        r = register_objects(bus);
+        if (r < 0)
+                return r;
+        r = bus_changes_init(bus);
+        if (r < 0)
+                return r;
+        r = bus_idle_new(bus->bus, bus->event, config->exit_idle_usec, is_busy, bus, &bus->idle);
+        if (r < 0)
+                return r;
+        r = sd_bus_set_exit_on_disconnect(bus->bus, true);
+        return r < 0 ? r : sd_bus_attach_event(bus->bus, bus->event, SD_EVENT_PRIORITY_NORMAL);
+}
+
+static int take_name(Bus *bus, Failure *f) {
+        int r;
+
+        r = sd_bus_request_name(bus->bus, LP_BUS_NAME, 0);
+        if (r == -EEXIST || r == -EALREADY)
+                return failure_set(f, r, "The bus name '%s' is taken: another livepatchd is running. Nothing was "
+                                   "changed; end the other one first", LP_BUS_NAME);
+        if (r < 0) {
+                errno = -r;
+                return failure_set(f, r, "The bus name '%s' cannot be taken: %m. Is the bus policy file installed, "
+                                   "and is this running as root?", LP_BUS_NAME);
+        }
+        return 0;
+}
+
+int bus_new(sd_event *event, Manager *manager, int root_fd, Bus **ret, Failure *f) {
+        _cleanup_(bus_freep) Bus *bus = calloc(1, sizeof(*bus));
+        int r;
+
+        if (!bus)
+                return failure_oom(f);
+        *bus = (Bus) {
+                .event = sd_event_ref(event),
+                .manager = manager,
+                .root_fd = root_fd,
+                .patches_refreshed_at = ITERATION_NONE,
+                .kernel_refreshed_at = ITERATION_NONE,
+        };
+        r = sd_bus_open_system(&bus->bus);
+        if (r < 0) {
+                errno = -r;
+                return failure_set(f, r, "Failed to connect to the system bus: %m");
+        }
+        r = serve(bus);
+        if (r < 0) {
+                errno = -r;
+                return failure_set(f, r, "Failed to register the bus objects: %m");
+        }
+        r = take_name(bus, f);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(bus);
+        return 0;
+}
+
+void bus_stop(Bus *bus) {
+        bus_changes_flush(bus);
+        manager_set_observer(bus->manager, NULL, NULL);
+        bus->manager = NULL;
+}
+
+Bus *bus_free(Bus *bus) {
+        if (!bus)
+                return NULL;
+        if (bus->manager)
+                manager_set_observer(bus->manager, NULL, NULL);
+        bus_changes_done(bus);
+        (void) bus_idle_free(bus->idle);
+        (void) bus_polkit_free(bus->polkit);
+        sd_bus_flush_close_unref(bus->bus);
+        sd_event_unref(bus->event);
+        free(bus);
+        return NULL;
+}
