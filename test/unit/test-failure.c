@@ -14,8 +14,7 @@ TEST(every_refusal_has_its_own_dbus_name) {
                 (void) snprintf(name, sizeof(name), "%s", failure_dbus_name(i));
                 ASSERT_EQ(refusal_from_dbus_name(name), i);
                 ASSERT_TRUE(strlen(name) > strlen(LP_ERROR_PREFIX));
-                ASSERT_EQ(strspn(name + strlen(LP_ERROR_PREFIX), "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"),
-                          strlen(name) - strlen(LP_ERROR_PREFIX));
+                ASSERT_NULL(strpbrk(name + strlen(LP_ERROR_PREFIX), " ._-/"));
         }
 }
 

@@ -127,8 +127,8 @@ TEST(durations) {
                 { "0", 0 },           { "250ms", 250000 },     { " 7 us", 7 },           { "1d", 86400000000 },
                 { "infinity", USEC_INFINITY },
         };
-        static const char *const bad[] = { "", " ", "s", "-1", "+1", "1.5h", "5 parsecs", "5minutes", "0x10", "Infinity",
-                                           "5 s s" };
+        static const char *const bad[] = { "", " ", "s", "-1", "+1", "1.5h", "5 parsecs", "5minutes", "0x10",
+                                           "Infinity", "5 s s" };
         uint64_t usec = 42;
 
         for (size_t i = 0; i < ELEMENTSOF(good); i++) {
