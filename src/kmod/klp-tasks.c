@@ -93,7 +93,7 @@ static int next_number(DIR *dir, const char **ret) {
 static int count_process(int proc_fd, const char *pid, TaskCount *count) {
         _cleanup_(closedirp) DIR *tasks = NULL;
         char path[TASK_PATH_MAX];
-        const char *tid;
+        const char *tid = NULL;
         int r;
 
         if (snprintf(path, sizeof(path), "%s/task", pid) >= (int) sizeof(path))
@@ -119,7 +119,7 @@ static int count_process(int proc_fd, const char *pid, TaskCount *count) {
 int klp_tasks_count(int root_fd, int target, unsigned *ret_total, unsigned *ret_pending) {
         _cleanup_(closedirp) DIR *proc = NULL;
         TaskCount count = { .target = target };
-        const char *pid;
+        const char *pid = NULL;
         int r = directory_open(root_fd, "proc", &proc);
 
         if (r < 0)
