@@ -84,6 +84,36 @@ def check_bus_policy(root: Path) -> list[str]:
     return problems + compare("the bus policy", allowed, "the interfaces", members | STANDARD_MEMBERS)
 
 
+def method_actions(root: Path) -> dict[str, str]:
+    """Which action each method asks for; "nobody" if it does not ask."""
+    actions = {f"{name.rpartition('.')[2]}.{m.get('name')}": "nobody"
+               for name, i in interfaces(root).items() for m in i.iter("method")}
+    macro = macros(root, "LP_ACTION_")
+    rows = re.findall(r'\{ LP_IFACE_(\w+), "(\w+)", (LP_ACTION_\w+) \}', read(root, "src/daemon/bus-polkit.c"))
+    return actions | {f"{interface.title()}.{member}": macro[action] for interface, member, action in rows} | {
+        "Job.Cancel": "the action of the job's type"}
+
+
+def check_review(root: Path) -> list[str]:
+    table = re.findall(r"^\| (\w+\.\w+) \| ([^|]+) \|", read(root, "docs/SECURITY-REVIEW.md"), re.M)
+    return compare("bus-polkit.c", (f"{method}: {action}" for method, action in method_actions(root).items()),
+                   "SECURITY-REVIEW.md", (f"{method}: {action.strip('`')}" for method, action in table))
+
+
+def check_documented_actions(root: Path) -> list[str]:
+    page, documented = read(root, API_PAGE), {}
+    for name in interfaces(root):
+        section = man_section(page, name.upper(), "Methods")
+        for member, text in re.findall(r"^\*(\w+)\*\(.*\n((?:\t.*\n|\n(?=\t))+)", section, re.M):
+            words = " ".join(text.split())
+            action = re.search(r"Action: \*(org\.livepatch\.[\w-]+)\*\.", words)
+            asks_nobody = "No authorisation." in words
+            documented[f"{name.rpartition('.')[2]}.{member}"] = action[1] if action else "nobody" * asks_nobody
+    wanted = {m: a for m, a in method_actions(root).items() if m != "Job.Cancel"}
+    documented.pop("Job.Cancel", None)
+    return compare("bus-polkit.c", map(": ".join, wanted.items()), API_PAGE, map(": ".join, documented.items()))
+
+
 # ---- Tables of the sources ----
 
 def macros(root: Path, prefix: str) -> dict[str, str]:
@@ -255,6 +285,8 @@ def main() -> int:
     for name, interface in interfaces(root).items():
         report.check(f"{name} and its manual page", check_interface(root, name, interface))
     report.check("bus policy", check_bus_policy(root))
+    report.check("actions in the security review", check_review(root))
+    report.check("actions in the manual page", check_documented_actions(root))
     for table, property_name in WORD_PLACES.items():
         report.check(f"words of {table}", check_words(root, table, property_name))
     report.check("states", check_states(root))
