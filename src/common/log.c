@@ -168,7 +168,7 @@ static void text_write(int level, int error, const LogField *fields, const char 
         (void) dprintf(STDERR_FILENO, "%s: %s\n", log_state.identifier, text);
 }
 
-static void log_va(int level, int error, const LogField *fields, const char *format, va_list ap) {
+static _printf_(4, 0) void log_va(int level, int error, const LogField *fields, const char *format, va_list ap) {
         _cleanup_free_ char *text = NULL;
 
         if (error < 0)
