@@ -25,7 +25,7 @@ DEFINE_CLEANUP(Decompressor *, decompressor_free)
 int decompressor_push(Decompressor *d, const uint8_t *data, size_t size);
 int decompressor_finish(Decompressor *d);
 
-/* As much as the highest presets of xz(1) (-9) and far more than kernel builds use (scripts/Makefile.modinst: xz with
- * 1 or 2 MiB, zstd with its default of 2 MiB). */
-#define DECOMPRESS_WINDOW_LOG 26
+/* What zstd(1) accepts without being told to, and twice the highest preset of xz(1); kernel builds use 1 or 2 MiB
+ * (scripts/Makefile.modinst). Both decoders touch of it only as much as they put out. */
+#define DECOMPRESS_WINDOW_LOG 27
 #define DECOMPRESS_WINDOW_MAX (1U << DECOMPRESS_WINDOW_LOG)

@@ -164,9 +164,9 @@ static bool name_is_certificate(const char *name) {
         return endswith(name, ".pem") || endswith(name, ".der") || endswith(name, ".crt") || endswith(name, ".cer");
 }
 
-/* Hidden files, what editors and our own atomic writes leave behind, and documentation. */
-static bool name_is_ignored(const char *name) {
-        return *name == '.' || endswith(name, "~") || streq(name, "README") || startswith(name, "README.");
+/* What editors and our own atomic writes leave behind, and documentation. */
+static bool name_is_harmless(const char *name) {
+        return endswith(name, "~") || streq(name, "README") || startswith(name, "README.");
 }
 
 static int store_load_file(TrustStore *store, int root_fd, const Source *source, const char *name) {
@@ -175,8 +175,10 @@ static int store_load_file(TrustStore *store, int root_fd, const Source *source,
         size_t size;
         int r;
 
+        if (*name == '.')
+                return 0;
         if (!certificate && !digests)
-                return name_is_ignored(name) ? 0 :
+                return name_is_harmless(name) ? 0 :
                         store_problem(store, source, name, false, "ignored because of the end of its name");
         if (asprintf(&path, "%s/%s", source->path, name) < 0) {
                 path = NULL;
