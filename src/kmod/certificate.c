@@ -163,19 +163,11 @@ int certificate_fingerprint(const X509 *x, char *ret) {
 char *certificate_name_to_text(const X509_NAME *name) {
         BIO *bio = BIO_new(BIO_s_mem());
         char *text = NULL, *data;
-        long size;
 
-        /* UTF-8 as it is: sanitize_text() decides what may be shown. */
-        if (bio && X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253 & ~(unsigned long) ASN1_STRFLGS_ESC_MSB) >= 0) {
-                size = BIO_get_mem_data(bio, &data);
-                if (size == 0) {
-                        text = strdup("(no name)");
-                } else if (size > 0) {
-                        _cleanup_free_ char *raw = strndup(data, (size_t) size);
-
-                        text = raw ? sanitize_text(raw, NAME_MAX_BYTES) : NULL;
-                }
-        }
+        /* UTF-8 as it is: sanitize_text() decides what may be shown. The NUL makes a string of the BIO's bytes. */
+        if (bio && X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253 & ~(unsigned long) ASN1_STRFLGS_ESC_MSB) >= 0 &&
+            BIO_write(bio, "", 1) == 1 && BIO_get_mem_data(bio, &data) > 0)
+                text = *data ? sanitize_text(data, NAME_MAX_BYTES) : strdup("(no name)");
         BIO_free(bio);
         return text;
 }
