@@ -12,9 +12,9 @@
 #include "common/string-util.h"
 #include "daemon/operation-internal.h"
 
-/* Another build is on record for good: it keeps its manifest until the new one has proven itself. */
-static bool other_build_is_kept(const Patch *patch, const char *sha256) {
-        return patch->record && !patch->record->transient_boot_id && !streq_ptr(patch->record->sha256, sha256);
+/* The very build that is on record for good: its manifest is not touched before the end. */
+static bool build_is_kept(const Patch *patch, const char *sha256) {
+        return patch->record && !patch->record->transient_boot_id && streq_ptr(patch->record->sha256, sha256);
 }
 
 static int record_of_candidate(Operation *operation, const Patch *patch, PatchRecord **ret) {
@@ -31,7 +31,7 @@ static int record_of_candidate(Operation *operation, const Patch *patch, PatchRe
         record->staged_by = old ? old->staged_by : operation->uid;
         record->reapply = old && old->reapply;
         record->order = old ? old->order : manager_next_order(operation->manager);
-        if (!old || old->transient_boot_id) {
+        if (!build_is_kept(patch, sha256)) {
                 r = free_and_strdup(&record->transient_boot_id, operation->manager->kernel->boot_id);
                 if (r < 0)
                         return r;
@@ -49,9 +49,7 @@ static int record_of_applied(Operation *operation, PatchRecord **ret) {
         *ret = NULL;
         if (!patch)
                 return -ENOENT;
-        if (operation->candidate && other_build_is_kept(patch, module_image_sha256(operation->candidate->image)))
-                r = record_of_candidate(operation, patch, &record);
-        else if (!operation->runtime && patch->record && (!patch->record->reapply || patch->record->transient_boot_id))
+        if (!operation->runtime && patch->record && (!patch->record->reapply || patch->record->transient_boot_id))
                 r = patch_record_copy(patch->record, &record);
         if (r < 0 || !record)
                 return r; /* nothing to write: the manifest says it all */
@@ -155,8 +153,8 @@ static void on_canceled(void *userdata, Transaction *transaction) {
         if (transaction->failure.code != 0)
                 return end_failed(operation, &transaction->failure);
         manager_set_runtime(operation->manager, operation->patch_id, NULL);
-        if (transaction->forget_record)
-                manager_set_record(operation->manager, operation->patch_id, NULL);
+        if (transaction->forget_record || transaction->record_after)
+                manager_set_record(operation->manager, operation->patch_id, TAKE_PTR(transaction->record_after));
         if (result == JOB_RESULT_STALLED)
                 (void) failure_set(&failure, REFUSED_STALLED,
                                    "The transition of '%s' stalled and was reversed, as OnStall=revert says. The "
@@ -179,6 +177,7 @@ static void clean_up(Operation *operation) {
         transaction->action = KERNEL_ACTION_UNLOAD;
         transaction->forget_runtime = true;
         transaction->forget_record = operation->entry_created;
+        transaction->record_after = TAKE_PTR(operation->replaced);
         operation_submit(operation, TAKE_PTR(transaction), on_canceled);
 }
 
@@ -225,11 +224,11 @@ static int prepare_records(Operation *operation, Patch *patch, Transaction *tran
 
         if (r < 0)
                 return r;
-        if (other_build_is_kept(patch, record->sha256)) {
-                transaction->put_module = true;
-        } else if (!patch->record || patch->record->transient_boot_id) {
+        if (!build_is_kept(patch, record->sha256)) {
                 transaction->put_module = true;
                 operation->entry_created = !patch->record;
+                if (patch->record && !patch->record->transient_boot_id)
+                        operation->replaced = TAKE_PTR(patch->record);
                 r = patch_record_copy(record, &transaction->record_before);
                 if (r < 0)
                         return r;

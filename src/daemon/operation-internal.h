@@ -24,6 +24,7 @@ struct Operation {
         bool cancel_wanted;
         JobResult cancel_result;
         bool entry_created; /* this operation made the store's entry; canceled, it goes again */
+        PatchRecord *replaced;  /* what was on record for good before, of another build; canceled, it stands again */
 
         OperationEnd end;
         void *userdata;

@@ -249,6 +249,7 @@ Operation *operation_free(Operation *operation) {
         transition_free(operation->transition);
         (void) sd_event_source_disable_unref(operation->timer);
         candidate_free(operation->candidate);
+        patch_record_free(operation->replaced);
         free(operation->patch_id);
         free(operation->name);
         free(operation->release);

@@ -176,7 +176,7 @@ static void write_choice(const Entry *entry, const Manifest *manifest) {
 
 static int load_manifest(Loader *loader, const Entry *entry, Manifest *manifest) {
         _cleanup_failure_ Failure why = {};
-        bool changed;
+        bool changed = false;
         int n, r = check_identity(entry, manifest, &why);
 
         if (r == 0)
@@ -247,8 +247,8 @@ static int load_all(Loader *loader) {
         if (r == -ENOENT || r == -ENOMEM)
                 return r == -ENOENT ? 0 : r;
         if (r < 0)
-                return add_problem(loader, STORE_STATE_PATH "/" LP_PATCHES_DIR_NAME
-                                   " could not be read (%s): no staged patches are known", r == -EBADMSG ? failure_text(&why) : strerror(-r));
+                return add_problem(loader, STORE_STATE_PATH "/" LP_PATCHES_DIR_NAME " could not be read (%s): no "
+                                   "staged patches are known", r == -EBADMSG ? failure_text(&why) : strerror(-r));
         for (char **release = releases; *release; release++) {
                 r = load_release(loader, fd, *release);
                 if (r < 0)

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "common/fd-util.h"
+#include "common/log.h"
 #include "daemon/store-internal.h"
 
 #define LOCK_NAME "lock"
@@ -182,7 +183,7 @@ static int take_lock(Store *store, uint64_t timeout_usec, Failure *f) {
         /* For people, and for the text above; the lock itself is the kernel's. */
         n = snprintf(pid, sizeof(pid), "%u\n", (unsigned) getpid());
         if (ftruncate(store->lock_fd, 0) < 0 || pwrite(store->lock_fd, pid, (size_t) n, 0) < 0)
-                (void) ftruncate(store->lock_fd, 0);
+                log_debug("Failed to write the pid into /" LP_RUN_DIR "/" LOCK_NAME ", ignoring: %m");
         return 0;
 }
 

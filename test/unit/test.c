@@ -102,7 +102,7 @@ char *test_read_data(const char *path, size_t *ret_size) {
 }
 
 static bool run_case(const TestCase *c, unsigned i) {
-        bool ok = true;
+        volatile bool ok = true; /* survives the longjmp */
 
         skipped = false;
         if (setjmp(end_of_case) == 0)
