@@ -211,7 +211,7 @@ static int ignore_line(Parser *parser, const char *line, const char *why) {
 
         if (!quote)
                 return -ENOMEM;
-        if (startswith(line, "SignaturePolicy"))
+        if (strncasecmp(line, "SignaturePolicy", STRLEN("SignaturePolicy")) == 0)
                 parser->config->signature_policy = SIGNATURE_POLICY_REQUIRE;
         return config_problem(parser->config, "%s:%u: '%s' %s", parser->name, parser->line, quote, why);
 }
