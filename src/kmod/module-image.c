@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 
 #include "common/fd-util.h"
@@ -126,7 +127,7 @@ static int image_seal(ModuleImage *image, int fd) {
 }
 
 static int image_map(ModuleImage *image, size_t size) {
-        void *p = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, image->fd, 0);
+        void *p = mmap(NULL, size, PROT_READ, MAP_PRIVATE, image->fd, 0);
 
         if (p == MAP_FAILED)
                 return negative_errno();
@@ -207,6 +208,25 @@ static ssize_t read_chunk(int fd, uint8_t *buffer, off_t offset) {
         return (ssize_t) n;
 }
 
+/* The rest of an uncompressed file, without a detour through our memory. Stops early where the kernel cannot do that
+ * for this kind of file; reading then goes on from there. */
+static int image_writer_send(ImageWriter *w, int fd, Failure *f) {
+        while (w->n_written < w->max_size) {
+                off_t offset = (off_t) w->n_written;
+                ssize_t n = sendfile(w->fd, fd, &offset, MIN(w->max_size - w->n_written, (uint64_t) MIB(16)));
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n == 0 || (n < 0 && (errno == EINVAL || errno == ENOSYS)))
+                        break;
+                if (n < 0)
+                        return image_writer_fail(w, negative_errno(), f);
+                w->n_written += (uint64_t) n;
+                w->n_read = w->n_written;
+        }
+        return 0;
+}
+
 static int image_new_by_reading(int fd, bool stream, uint64_t max_size, ModuleImage **ret, Failure *f) {
         _cleanup_(image_writer_done) ImageWriter w = { .fd = -EBADF };
         _cleanup_free_ uint8_t *buffer = malloc(CHUNK_SIZE);
@@ -228,6 +248,8 @@ static int image_new_by_reading(int fd, bool stream, uint64_t max_size, ModuleIm
                 if (n == 0)
                         break;
                 r = image_writer_feed(&w, buffer, (size_t) n, f);
+                if (r == 0 && !stream && !w.decompressor)
+                        r = image_writer_send(&w, fd, f);
                 if (r != 0)
                         return r;
         }
