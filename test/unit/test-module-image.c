@@ -151,6 +151,32 @@ TEST(position_of_the_descriptor_does_not_matter) {
         module_image_unref(image);
 }
 
+TEST(large_file) {
+        size_t size = 1000003;
+        _cleanup_free_ char *data = sample(size);
+        _cleanup_close_ int fd = -EBADF;
+        ModuleImage *image;
+
+        test_write_bytes(test_tmpdir(), "module", data, size);
+        fd = openat(test_tmpdir(), "module", O_RDONLY | O_CLOEXEC);
+        ASSERT_EQ(module_image_new_from_fd(fd, size, &image, NULL), 0);
+        ASSERT_EQ(module_image_size(image), size);
+        ASSERT_TRUE(memcmp(module_image_data(image), data, size) == 0);
+        module_image_unref(image);
+        assert_fd_refused(fd, size - 1, REFUSED_TOO_LARGE, "limit");
+}
+
+/* What /proc says about its size is 0, and sendfile(2) may not know it. */
+TEST(file_without_a_size) {
+        _cleanup_close_ int fd = open("/proc/cpuinfo", O_RDONLY | O_CLOEXEC);
+        ModuleImage *image;
+
+        ASSERT_EQ(module_image_new_from_fd(fd, LIMIT, &image, NULL), 0);
+        ASSERT_TRUE(module_image_size(image) > 10);
+        module_image_unref(image);
+        assert_fd_refused(fd, 10, REFUSED_TOO_LARGE, "limit of 10 bytes");
+}
+
 TEST(not_a_readable_regular_file) {
         _cleanup_close_ int dir = openat(test_tmpdir(), ".", O_RDONLY | O_CLOEXEC);
         _cleanup_close_ int device = open("/dev/zero", O_RDONLY | O_CLOEXEC), write_only = -EBADF, path_only = -EBADF;

@@ -71,7 +71,9 @@ TEST(largest_signature_leaves_one_byte) {
 }
 
 TEST(signature_too_long) {
-        static const uint32_t lengths[] = { PAYLOAD + SIGNATURE, PAYLOAD + SIGNATURE + 1, TOTAL, INT32_MAX, UINT32_MAX };
+        static const uint32_t lengths[] = {
+                PAYLOAD + SIGNATURE, PAYLOAD + SIGNATURE + 1, TOTAL, INT32_MAX, UINT32_MAX,
+        };
         _cleanup_free_ uint8_t *module = make_module();
 
         for (size_t i = 0; i < ELEMENTSOF(lengths); i++) {
