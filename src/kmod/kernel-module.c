@@ -5,7 +5,7 @@
 
 #include "common/fd-util.h"
 #include "common/string-util.h"
-#include "kmod/klp-sysfs.h"
+#include "kmod/kernel-module.h"
 
 #define MODULE_DIR "sys/module"
 #define BUILD_ID_NOTE "notes/.note.gnu.build-id"

@@ -83,7 +83,7 @@ static const InsertCause insert_table[] = {
         { ANY_ERROR, "failed to register ftrace handler", NULL, REFUSED_CONFLICT, CERTAIN,
           "ftrace did not hand over a function that it patches, as happens while a kprobe or another tracer diverts it",
           ADVICE_FTRACE },
-        { ANY_ERROR, "relocation target, existing value is nonzero", NULL, REFUSED_KERNEL_REFUSED, CERTAIN,
+        { ANY_ERROR, "Skipping invalid relocation target", NULL, REFUSED_KERNEL_REFUSED, CERTAIN,
           "a module that it patches was unloaded and loaded again, which this kernel cannot patch a second time",
           "Reboot; kernels from 6.3 on do not have this limit" },
 
@@ -92,6 +92,8 @@ static const InsertCause insert_table[] = {
           ADVICE_OTHER_BUILD },
         { ANY_ERROR, "disagrees about version of symbol", NULL, REFUSED_KERNEL_REFUSED, CERTAIN,
           "it was built against another configuration or build of this kernel", ADVICE_OTHER_BUILD },
+        { ANY_ERROR, "Invalid relocation target", NULL, REFUSED_KERNEL_REFUSED, CERTAIN,
+          "its relocations are not those of a module that was never loaded", ADVICE_OTHER_BUILD },
         { ANY_ERROR, "Unknown symbol", NULL, REFUSED_KERNEL_REFUSED, CERTAIN,
           "it uses a symbol that this kernel does not offer", "Load the module that offers it first, or get a build of "
           "the patch for exactly this kernel" },
@@ -110,7 +112,7 @@ static const InsertCause insert_table[] = {
         { ANY_ERROR, "module with unsupported crypto is rejected", NULL, REFUSED_KERNEL_REFUSED, CERTAIN,
           "the kernel does not support the algorithm of its signature",
           "Sign the module with an algorithm that the kernel has (see its CONFIG_MODULE_SIG_HASH)" },
-        { ANY_ERROR, "failed to validate module", NULL, REFUSED_KERNEL_REFUSED, CERTAIN,
+        { EINVAL, "failed to validate module", NULL, REFUSED_KERNEL_REFUSED, CERTAIN,
           "its type information (BTF) does not fit this kernel", ADVICE_OTHER_BUILD },
 
         /* Kernel facts that explain the errno by themselves. */

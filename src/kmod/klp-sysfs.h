@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* /sys/kernel/livepatch and /sys/module, on every kernel from 5.10 on (attributes may be missing). */
+/* /sys/kernel/livepatch, on every kernel from 5.10 on (attributes may be missing). */
 #pragma once
 
 #include <stdbool.h>
 
 #include "common/failure.h"
 #include "common/types.h"
+#include "kmod/kernel-module.h" /* what is loaded and what is patched are asked for together */
 
 typedef struct KlpFunction {
         char *name;
@@ -58,17 +59,3 @@ int klp_sysfs_transition_owner(int root_fd, char **ret);
  * loop. During this patch's own transition it reverses it. Errors as kernel.md section 1: -EINVAL value is current,
  * -EBUSY another patch is in transition (REFUSED_BUSY), -ENOENT/-ENODEV it is gone. */
 int klp_sysfs_set_enabled(int root_fd, const char *name, bool enabled, Failure *f);
-
-typedef struct KernelModule {
-        bool present;     /* /sys/module/<name>/initstate exists: loaded (built-ins have none) */
-        bool live;        /* initstate "live" */
-        int refcnt;       /* -1 unknown (CONFIG_MODULE_UNLOAD=n) */
-        char *build_id;   /* hexadecimal, from notes/.note.gnu.build-id, or NULL */
-        char *srcversion;
-        char *version;
-        char *taint;
-} KernelModule;
-void kernel_module_done(KernelModule *m);
-
-/* 0 with present == false when it is not loaded. */
-int kernel_module_read(int root_fd, const char *name, KernelModule *ret);

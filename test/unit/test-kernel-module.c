@@ -4,7 +4,7 @@
 #include <elf.h>
 
 #include "common/fd-util.h"
-#include "kmod/klp-sysfs.h"
+#include "kmod/kernel-module.h"
 #include "test.h"
 
 #define NOTE "sys/module/lp/notes/.note.gnu.build-id"
