@@ -1,23 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Records of /dev/kmsg: the texts in them are partly other people's. */
 
-#include <assert.h>
-
-#include "common/string-util.h"
-#include "fuzz.h"
 #include "kmod/kernel-log.h"
+#include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         _cleanup_(kernel_log_line_done) KernelLogLine line = {};
         int r = kernel_log_parse((const char *) data, size, &line);
 
         if (r > 0) {
-                assert(line.priority <= 7);
+                FUZZ_ASSERT(line.priority <= 7);
                 /* What is shown holds no control character. */
                 for (const char *p = line.text; *p; p++)
-                        assert((unsigned char) *p >= 0x20 && *p != 0x7f);
+                        FUZZ_ASSERT((unsigned char) *p >= 0x20 && *p != 0x7f);
                 (void) kernel_log_line_is_relevant(line.text, "lp_cmdline");
         } else
-                assert(!line.text);
+                FUZZ_ASSERT(!line.text);
         return 0;
 }
