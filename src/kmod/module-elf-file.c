@@ -302,7 +302,10 @@ bool elf_file_symbol(const ElfFile *file, uint32_t index, Elf64_Sym *ret) {
         return translate(file, ELF_T_SYM, start + (uint64_t) index * sizeof(*ret), 1, sizeof(*ret), ret);
 }
 
+/* A function pointer of old 64-bit PowerPC points to a descriptor in .opd. */
 bool elf_file_is_code(const ElfFile *file, ElfPlace place) {
+        if (file->machine == EM_PPC64 && streq(file->sections[place.section].name, ".opd"))
+                return true;
         return (file->sections[place.section].flags & (SHF_ALLOC | SHF_EXECINSTR)) == (SHF_ALLOC | SHF_EXECINSTR);
 }
 

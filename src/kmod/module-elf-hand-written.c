@@ -83,8 +83,8 @@ static int add_code_targets(Reader *reader, uint32_t section) {
         return 0;
 }
 
-/* Where code points to. Only x86-64's says so precisely: elsewhere code may address a variable relative to its
- * neighbours (section anchors), and nothing follows from that. */
+/* Where code points to. Only x86-64's says so precisely. Elsewhere code may address a variable relative to its
+ * neighbours (section anchors), nothing follows from that, and the file is taken at its word. */
 static int read_code_targets(Reader *reader) {
         if (reader->file->machine != EM_X86_64)
                 return 0;

@@ -64,6 +64,7 @@ static int index_relocations(ElfFile *file, ElfSection *section) {
 }
 
 int elf_file_relocations(ElfFile *file, uint32_t section, const ElfRelocation **ret, size_t *ret_n) {
+        static const ElfRelocation none;
         ElfSection *s = file->sections + section;
         int r;
 
@@ -72,7 +73,7 @@ int elf_file_relocations(ElfFile *file, uint32_t section, const ElfRelocation **
                 if (r < 0)
                         return r;
         }
-        *ret = s->relocations;
+        *ret = s->relocations ?: &none; /* never NULL, so that places behind it can be pointed to */
         *ret_n = s->n_relocations;
         return 0;
 }
