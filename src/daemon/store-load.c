@@ -158,8 +158,8 @@ static int choose_record(Loader *loader, const Entry *entry, Manifest *manifest,
         return r;
 }
 
-/* On a read-only disk the next start does it: what was chosen follows from the same facts again. */
-static void write_choice(const Entry *entry, const Manifest *manifest) {
+/* If that fails (on a read-only disk) the next start does it: what was chosen follows from the same facts again. */
+static int write_choice(const Entry *entry, const Manifest *manifest) {
         _cleanup_free_ char *text = NULL;
         int r;
 
@@ -170,27 +170,34 @@ static void write_choice(const Entry *entry, const Manifest *manifest) {
                                                  STORE_FILE_MODE);
         } else
                 r = unlink_durable_at(entry->dir_fd, STORE_MANIFEST_NAME);
-        if (r < 0)
-                (void) log_debug_errno(r, "Failed to update the manifest of '%s', ignoring: %m", entry->name);
+        return r < 0 ? log_debug_errno(r, "Failed to update the manifest of '%s', ignoring: %m", entry->name) : 0;
+}
+
+/* Clears away what the chosen record, and the manifest on the disk, have no use for. */
+static int tidy_entry(Loader *loader, const Entry *entry, const Manifest *manifest) {
+        int n;
+
+        if (!manifest->current)
+                return clear_entry(loader, entry);
+        n = store_sweep_dir(entry->dir_fd, manifest);
+        return n > 0 ? report(loader, entry, "its directory holds files that livepatchd did not put there",
+                              "they are ignored") : 0;
 }
 
 static int load_manifest(Loader *loader, const Entry *entry, Manifest *manifest) {
         _cleanup_failure_ Failure why = {};
         bool changed = false;
-        int n, r = check_identity(entry, manifest, &why);
+        int r = check_identity(entry, manifest, &why);
 
         if (r == 0)
                 r = choose_record(loader, entry, manifest, &changed, &why);
         if (r < 0)
                 return give_up(loader, entry, r, &why);
-        if (changed)
-                write_choice(entry, manifest);
-        if (!manifest->current)
-                return clear_entry(loader, entry);
-        n = store_sweep_dir(entry->dir_fd, manifest);
-        r = n > 0 ? report(loader, entry, "its directory holds files that livepatchd did not put there",
-                           "they are ignored") : 0;
-        return r < 0 ? r : list_append(loader, TAKE_PTR(manifest->current));
+        if (!changed || write_choice(entry, manifest) >= 0)
+                r = tidy_entry(loader, entry, manifest);
+        if (r < 0 || !manifest->current)
+                return r;
+        return list_append(loader, TAKE_PTR(manifest->current));
 }
 
 static int load_entry(Loader *loader, int release_fd, const char *release, const char *name) {
