@@ -233,7 +233,7 @@ int decompressor_push(Decompressor *d, const uint8_t *data, size_t size) {
 int decompressor_finish(Decompressor *d) {
         /* liblzma says where a stream ends only once it knows that no padding and no further stream follows. */
         if (!d->complete) {
-                int r = decompressor_run(d, NULL, 0, true);
+                int r = decompressor_run(d, d->out, 0, true);
 
                 if (r < 0)
                         return r;
