@@ -44,6 +44,14 @@ Elf64_Shdr *fixture_section(Fixture *fixture, const char *name) {
         test_fail(__FILE__, __LINE__, "no section %s", name);
 }
 
+uint32_t fixture_section_index(Fixture *fixture, const char *name) {
+        return (uint32_t) (fixture_section(fixture, name) - section_at(fixture, 0));
+}
+
+Elf64_Shdr *fixture_section_names(Fixture *fixture) {
+        return section_at(fixture, fixture_header(fixture)->e_shstrndx);
+}
+
 uint8_t *fixture_contents(Fixture *fixture, const char *name) {
         return fixture->data + fixture_section(fixture, name)->sh_offset;
 }
@@ -63,15 +71,23 @@ static Elf64_Rela *relocation_at(Fixture *fixture, unsigned section, uint64_t of
 }
 
 Elf64_Rela *fixture_relocation(Fixture *fixture, const char *section, uint64_t offset) {
-        return relocation_at(fixture, (unsigned) (fixture_section(fixture, section) - section_at(fixture, 0)), offset);
+        return relocation_at(fixture, fixture_section_index(fixture, section), offset);
 }
 
-char *fixture_find(Fixture *fixture, const char *text) {
-        char *p = memmem(fixture->data, fixture->size, text, strlen(text));
+static char *find(Fixture *fixture, const char *text, size_t size) {
+        char *p = memmem(fixture->data, fixture->size, text, size);
 
         if (!p)
                 test_fail(__FILE__, __LINE__, "no text %s", text);
         return p;
+}
+
+char *fixture_find(Fixture *fixture, const char *text) {
+        return find(fixture, text, strlen(text));
+}
+
+char *fixture_find_string(Fixture *fixture, const char *text) {
+        return find(fixture, text, strlen(text) + 1);
 }
 
 Elf64_Sym *fixture_symbol(Fixture *fixture, const char *name) {

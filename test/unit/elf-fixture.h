@@ -23,8 +23,12 @@ Elf64_Shdr *fixture_section(Fixture *fixture, const char *name);
 uint8_t *fixture_contents(Fixture *fixture, const char *name);
 /* The relocation at an offset of a section. */
 Elf64_Rela *fixture_relocation(Fixture *fixture, const char *section, uint64_t offset);
-/* The place in the file of a text that occurs in it. */
+/* Its number, and the section with the names of them all. */
+uint32_t fixture_section_index(Fixture *fixture, const char *name);
+Elf64_Shdr *fixture_section_names(Fixture *fixture);
+/* The place in the file of a text that occurs in it; the second one of a text that a NUL ends. */
 char *fixture_find(Fixture *fixture, const char *text);
+char *fixture_find_string(Fixture *fixture, const char *text);
 /* A variable's place in its section, and in the file. */
 Elf64_Sym *fixture_symbol(Fixture *fixture, const char *name);
 uint8_t *fixture_variable(Fixture *fixture, const char *name);

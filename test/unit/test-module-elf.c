@@ -241,7 +241,7 @@ TEST(section_header_table_is_checked) {
         h->e_shstrndx = h->e_shnum;
         ASSERT_MALFORMED(&m, "cannot be counted");
         *h = saved;
-        h->e_shstrndx = 1;
+        h->e_shstrndx = (uint16_t) fixture_section_index(&m, ".text");
         ASSERT_MALFORMED(&m, "section names");
 }
 
@@ -298,7 +298,7 @@ TEST(a_huge_bss_is_not_allocated) {
 
 TEST(section_names_are_checked) {
         _cleanup_fixture_ Fixture m = fixture_load("hand-written");
-        Elf64_Shdr *s = fixture_section(&m, ".shstrtab");
+        Elf64_Shdr *s = fixture_section_names(&m);
 
         fixture_section(&m, ".comment")->sh_name = UINT32_MAX;
         ASSERT_MALFORMED(&m, "has no name");
@@ -423,8 +423,9 @@ TEST(build_id_is_checked) {
                 uint32_t value;
                 const char *what;
         } table[] = {
-                { 0, 5, "no build-id" },            { 0, UINT32_MAX, "no build-id" }, { 2, NT_GNU_ABI_TAG, "no build-id" },
-                { 3, 0x00554e48, "no build-id" },   { 1, 0, "wrong size" },          { 1, 21, "wrong size" },
+                { 0, 5, "no build-id" },          { 0, UINT32_MAX, "no build-id" },
+                { 2, NT_GNU_ABI_TAG, "no build-id" }, { 3, 0x00554e48, "no build-id" },
+                { 1, 0, "wrong size" },           { 1, 21, "wrong size" },
                 { 1, UINT32_MAX, "wrong size" },
         };
 
@@ -458,7 +459,7 @@ TEST(symbol_tables_are_checked) {
         s->sh_link = UINT32_MAX;
         ASSERT_MALFORMED(&m, "no names");
         *s = saved;
-        s->sh_link = (uint32_t) (s - (Elf64_Shdr *) (m.data + fixture_header(&m)->e_shoff)); /* itself */
+        s->sh_link = fixture_section_index(&m, ".symtab"); /* itself */
         ASSERT_MALFORMED(&m, "symbol names");
         *s = saved;
         fixture_section(&m, ".comment")->sh_type = SHT_SYMTAB;
