@@ -40,8 +40,9 @@ typedef struct ModuleInfo {
 } ModuleInfo;
 
 typedef struct ModuleElfContext {
-        /* sizeof(struct klp_func/klp_object) of the target kernel where known (from BTF), 0 otherwise: then derived
-         * from symbol sizes and relocations (kernel.md, section 4). */
+        /* sizeof(struct klp_func/klp_object) of the target kernel where known (from BTF), 0 otherwise. Only needed for
+         * hand-written modules without local symbols: the sizes of their variables tell as well, and are believed
+         * rather than these, so that the running kernel's may be given for another kernel's module, too. */
         unsigned klp_func_size;
         unsigned klp_object_size;
 } ModuleElfContext;
