@@ -281,6 +281,11 @@ static void assert_body_refused(const char *body, const char *words) {
         assert_bytes_refused(text, strlen(text), words);
 }
 
+TEST(checksum) {
+        /* The check value of CRC-32 that its catalogues give. */
+        ASSERT_EQ(manifest_checksum("123456789", 9), 0xcbf43926);
+}
+
 TEST(foreign_bytes) {
         static const char zeros[4096];
 
