@@ -85,10 +85,10 @@ TEST(put_and_load) {
 
 TEST(modes) {
         _cleanup_(store_closep) Store *store = open_store();
-        _cleanup_(patch_record_freep) PatchRecord *record = fixture_put(store, "lp_fix", "bytes", NULL);
         static const char *const dirs[] = { STATE, STATE "/patches", STATE "/patches/" RELEASE, DIR };
         struct stat st;
 
+        patch_record_free(fixture_put(store, "lp_fix", "bytes", NULL));
         for (size_t i = 0; i < ELEMENTSOF(dirs); i++) {
                 ASSERT_OK(fstatat(test_tmpdir(), dirs[i], &st, 0));
                 ASSERT_EQ(st.st_mode & 07777, 0700);
@@ -134,9 +134,11 @@ TEST(another_build_takes_the_place_of_the_first) {
 
 TEST(records_of_this_boot_only) {
         _cleanup_(store_closep) Store *store = open_store();
-        _cleanup_(patch_record_freep) PatchRecord *record = fixture_put(store, "lp_fix", "bytes", "boot");
-        _cleanup_loaded_ Loaded same = load_in(store, "boot"), other = load_in(store, "another"), third = {};
+        _cleanup_loaded_ Loaded same = {}, other = {}, third = {};
 
+        patch_record_free(fixture_put(store, "lp_fix", "bytes", "boot"));
+        same = load_in(store, "boot");
+        other = load_in(store, "another");
         ASSERT_EQ(same.list.n, 1);
         ASSERT_STREQ(same.list.records[0]->transient_boot_id, "boot");
         ASSERT_EQ(other.list.n, 0);
@@ -196,10 +198,10 @@ TEST(a_persisted_record_ends_what_was_transient) {
 
 TEST(remove) {
         _cleanup_(store_closep) Store *store = open_store();
-        _cleanup_(patch_record_freep) PatchRecord *record = fixture_put(store, "lp_fix", "bytes", NULL);
-        _cleanup_(patch_record_freep) PatchRecord *other = fixture_put(store, "lp_other", "bytes", NULL);
         _cleanup_loaded_ Loaded loaded = {};
 
+        patch_record_free(fixture_put(store, "lp_fix", "bytes", NULL));
+        patch_record_free(fixture_put(store, "lp_other", "bytes", NULL));
         ASSERT_EQ(store_remove(store, RELEASE, "lp_fix", NULL), 0);
         ASSERT_FALSE(exists_at(test_tmpdir(), DIR));
         loaded = load_in(store, "boot");
@@ -213,8 +215,8 @@ TEST(remove) {
 
 TEST(remove_what_was_damaged_since) {
         _cleanup_(store_closep) Store *store = open_store();
-        _cleanup_(patch_record_freep) PatchRecord *record = fixture_put(store, "lp_fix", "bytes", NULL);
 
+        patch_record_free(fixture_put(store, "lp_fix", "bytes", NULL));
         test_write_file(test_tmpdir(), MANIFEST, "junk");
         ASSERT_EQ(store_remove(store, RELEASE, "lp_fix", NULL), 0);
         ASSERT_FALSE(exists_at(test_tmpdir(), DIR));
@@ -222,8 +224,8 @@ TEST(remove_what_was_damaged_since) {
 
 TEST(remove_keeps_what_somebody_else_put_there) {
         _cleanup_(store_closep) Store *store = open_store();
-        _cleanup_(patch_record_freep) PatchRecord *record = fixture_put(store, "lp_fix", "bytes", NULL);
 
+        patch_record_free(fixture_put(store, "lp_fix", "bytes", NULL));
         test_write_file(test_tmpdir(), DIR "/notes.txt", "mine");
         ASSERT_EQ(store_remove(store, RELEASE, "lp_fix", NULL), 0);
         ASSERT_FALSE(exists_at(test_tmpdir(), DIR));
@@ -451,7 +453,6 @@ TEST(a_manifest_in_the_wrong_place) {
 
 TEST(odd_entries) {
         _cleanup_(store_closep) Store *store = open_store();
-        _cleanup_(patch_record_freep) PatchRecord *record = fixture_put(store, "lp_fix", "bytes", NULL);
         static const char *const paths[] = {
                 STATE "/patches/.hidden/x",
                 STATE "/patches/with space\x1b[2J/lp_fix/manifest.json",
@@ -462,6 +463,7 @@ TEST(odd_entries) {
         };
         _cleanup_loaded_ Loaded loaded = {}, again = {};
 
+        patch_record_free(fixture_put(store, "lp_fix", "bytes", NULL));
         for (size_t i = 0; i < ELEMENTSOF(paths); i++)
                 test_write_file(test_tmpdir(), paths[i], "");
         ASSERT_OK(symlinkat("/", test_tmpdir(), STATE "/patches/6.2"));
@@ -504,9 +506,9 @@ TEST(leftovers_are_swept) {
 
 TEST(unknown_files_beside_a_good_patch_are_reported_and_left) {
         _cleanup_(store_closep) Store *store = open_store();
-        _cleanup_(patch_record_freep) PatchRecord *record = fixture_put(store, "lp_fix", "bytes", NULL);
         _cleanup_loaded_ Loaded loaded = {};
 
+        patch_record_free(fixture_put(store, "lp_fix", "bytes", NULL));
         test_write_file(test_tmpdir(), DIR "/notes.txt", "");
         test_write_file(test_tmpdir(), DIR "/dir.tmp~/x", "");
         loaded = load_in(store, "boot");
