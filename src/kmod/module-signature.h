@@ -4,6 +4,9 @@
 
 #include "common/failure.h"
 
+/* A signature with a chain of certificates has some kilobytes. What is larger parses here, and verifies nowhere. */
+#define SIGNATURE_SIZE_MAX KIB(256)
+
 typedef struct ModuleSignature {
         size_t payload_size;  /* the signed bytes are [0, payload_size) */
         size_t pkcs7_offset;  /* == payload_size */

@@ -17,8 +17,6 @@
 #include "kmod/certificate.h"
 #include "kmod/signature-check.h"
 
-/* A signature with a chain of certificates has some kilobytes. */
-#define PKCS7_SIZE_MAX KIB(256)
 /* Each may cost a digest of the module and a search for a chain. */
 #define SIGNERS_MAX 8
 #define EMBEDDED_MAX 32
@@ -327,7 +325,7 @@ static int check_parse(Check *c, SignatureReport *report) {
         const char *defect = NULL;
         int r = 0;
 
-        if (c->signature->pkcs7_size > PKCS7_SIZE_MAX)
+        if (c->signature->pkcs7_size > SIGNATURE_SIZE_MAX)
                 defect = "it is larger than 256 KiB";
         else if (!(c->cms = d2i_CMS_ContentInfo(NULL, &p, (long) c->signature->pkcs7_size)))
                 defect = "it is not well-formed CMS (PKCS#7)";

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The module image: immutable, bounded, decompressed, hashed once. */
 
+#include <endian.h>
 #include <fcntl.h>
 #include <openssl/sha.h>
 #include <pthread.h>
@@ -164,6 +165,41 @@ TEST(large_file) {
         ASSERT_TRUE(memcmp(module_image_data(image), data, size) == 0);
         module_image_unref(image);
         assert_fd_refused(fd, size - 1, REFUSED_TOO_LARGE, "limit");
+}
+
+static void assert_digests(const char *data, size_t size, size_t payload_size) {
+        ModuleImage *image = NULL;
+        uint8_t payload[SHA256_DIGEST_LENGTH];
+        _cleanup_close_ int fd = -EBADF;
+        char hex[65];
+
+        test_write_bytes(test_tmpdir(), "module", data, size);
+        fd = openat(test_tmpdir(), "module", O_RDONLY | O_CLOEXEC);
+        ASSERT_EQ(module_image_new_from_fd(fd, size, &image, NULL), 0);
+        sha256_hex(data, size, hex);
+        ASSERT_STREQ(module_image_sha256(image), hex);
+        SHA256((const uint8_t *) data, payload_size, payload);
+        ASSERT_TRUE(memcmp(module_image_payload_sha256(image), payload, sizeof(payload)) == 0);
+        module_image_unref(image);
+}
+
+/* Digests are computed beside the copy there; a signature of any size must not get into that of the payload. */
+TEST(digests_of_a_large_file) {
+        static const char marker[] = "~Module signature appended~\n";
+        static const uint32_t signatures[] = { 1, 1000, KIB(256), KIB(511), KIB(512), KIB(513), MIB(3), MIB(9) };
+        size_t size = 10000003, length = STRLEN("~Module signature appended~\n");
+        _cleanup_free_ char *data = sample(size);
+        uint8_t trailer[12] = { 0, 0, 2 };
+
+        assert_digests(data, size, size);
+        memcpy(data + size - length, marker, length);
+        for (size_t i = 0; i < ELEMENTSOF(signatures); i++) {
+                uint32_t n = htobe32(signatures[i]);
+
+                memcpy(trailer + 8, &n, sizeof(n));
+                memcpy(data + size - length - sizeof(trailer), trailer, sizeof(trailer));
+                assert_digests(data, size, size - length - sizeof(trailer) - signatures[i]);
+        }
 }
 
 /* What /proc says about its size is 0, and sendfile(2) may not know it. */
