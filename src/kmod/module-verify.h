@@ -49,5 +49,6 @@ DEFINE_CLEANUP(VerifiedModule *, verified_module_unref)
 const ModuleImage *verified_module_image(const VerifiedModule *module);
 const SignatureReport *verified_module_signature(const VerifiedModule *module);
 
-/* The REFUSED_* that belongs to a bad status; 0 for TRUSTED. */
+/* The REFUSED_* that belongs to a bad status; 0 for TRUSTED. UNCHECKED, which module_verify() reports as a negative
+ * errno, is an untrusted signer here: never 0. */
 int signature_status_to_refusal(SignatureStatus status);

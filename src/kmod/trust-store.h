@@ -35,9 +35,13 @@ typedef struct TrustStore TrustStore;
  * for certificates, and *.sha256 with one module digest (64 hexadecimal digits) a line, '#' comments and
  * sha256sum(1)'s "  name" allowed.
  *
- * A missing directory is an empty one. A file of trusted.d that cannot be read is left out and reported in
- * trust_store_problems(); a file of revoked.d that cannot be read makes the store *fail closed*: 0 is returned but
- * trust_store_revocation_broken() is set and nothing verifies (what was revoked is not known any more). */
+ * Revoking a certificate revokes its key, and all that was issued with it; a module digest is that of the whole file or
+ * of its payload, so that signing it once more does not bring it back. Hidden files are left alone.
+ *
+ * A missing directory is an empty one. A directory of more than 256 files and a file of more than 64 KiB cannot be
+ * read. What cannot be read of trusted.d is left out and reported in trust_store_problems(); of revoked.d it also makes
+ * the store *fail closed*: 0 is returned but trust_store_revocation_broken() is set and nothing verifies (what was
+ * revoked is not known any more). A name with another ending is a problem, too, except for READMEs and backups. */
 int trust_store_new(int root_fd, TrustStore **ret, Failure *f);
 TrustStore *trust_store_ref(TrustStore *store); /* atomic; a loaded store never changes */
 TrustStore *trust_store_unref(TrustStore *store);
@@ -53,8 +57,8 @@ bool trust_store_revocation_broken(const TrustStore *store);
 bool trust_store_module_revoked(const TrustStore *store, const char *sha256);
 
 /* Reads one certificate (PEM or DER; at most 64 KiB), checks that it can serve as an anchor for module signatures (a
- * CA, or a leaf whose key usage allows signing; key strength; an expired one is refused). For AddTrust: *ret_der holds
- * the DER to be written as trusted.d/<fingerprint>.pem via trust_store_add(). */
+ * CA, or a leaf whose key usage allows signing; key strength; an expired one is refused). Changes nothing;
+ * trust_store_add() does the same checks. */
 int trust_certificate_parse_untrusted(const void *data, size_t size, TrustCertificate **ret, Failure *f);
 TrustCertificate *trust_certificate_free(TrustCertificate *c);
 DEFINE_CLEANUP(TrustCertificate *, trust_certificate_free)
