@@ -36,16 +36,13 @@ static void dropins_done(DropIns *dropins) {
         free(dropins->items);
 }
 
-/* Nobody knows what is in a file that cannot be read: it may be the one that demands signatures, so they are demanded
- * whatever the others say. */
 typedef struct Reader {
         int root_fd;
         Config *config;
-        bool incomplete;
 } Reader;
 
 static int unreadable(Reader *reader, const char *path, const char *why) {
-        reader->incomplete = true;
+        config_pin_signature_policy(reader->config);
         return config_problem(reader->config, "/%s: %s; it is ignored, and SignaturePolicy=require is assumed", path,
                               why);
 }
@@ -163,8 +160,6 @@ int config_load(int root_fd, Config **ret) {
                 r = read_dropins(&reader);
         if (r < 0)
                 return r;
-        if (reader.incomplete)
-                config->signature_policy = SIGNATURE_POLICY_REQUIRE;
         *ret = TAKE_PTR(config);
         return 0;
 }

@@ -6,3 +6,7 @@
 
 /* Adds a line to config->problems; -ENOMEM or 0. The number of lines is bounded. */
 int config_problem(Config *config, const char *format, ...) _printf_(2, 3);
+
+/* Whoever wrote what cannot be understood may have meant to tighten what another file relaxes: from here on signatures
+ * are required, whatever else is read. */
+void config_pin_signature_policy(Config *config);

@@ -86,12 +86,18 @@ int config_problem(Config *config, const char *format, ...) {
         return strv_append(&config->problems, text);
 }
 
+void config_pin_signature_policy(Config *config) {
+        config->signature_policy = SIGNATURE_POLICY_REQUIRE;
+        config->signature_policy_pinned = true;
+}
+
 static const char *set_signature_policy(Config *config, const ConfigKey *key _unused_, const char *value) {
         SignaturePolicy policy = signature_policy_from_string(value);
 
         if (policy < 0)
                 return "must be require, warn or kernel; require is assumed";
-        config->signature_policy = policy;
+        if (!config->signature_policy_pinned)
+                config->signature_policy = policy;
         return NULL;
 }
 
@@ -204,15 +210,14 @@ typedef struct Parser {
         bool in_section;
 } Parser;
 
-/* Reports a line that is not followed. One that would have set the signature policy leaves the strictest: whoever wrote
- * it may have meant to tighten what an earlier file had relaxed. */
+/* Reports a line that is not followed. */
 static int ignore_line(Parser *parser, const char *line, const char *why) {
         _cleanup_free_ char *quote = sanitize_text(line, CONFIG_QUOTE_MAX);
 
         if (!quote)
                 return -ENOMEM;
         if (strncasecmp(line, "SignaturePolicy", STRLEN("SignaturePolicy")) == 0)
-                parser->config->signature_policy = SIGNATURE_POLICY_REQUIRE;
+                config_pin_signature_policy(parser->config);
         return config_problem(parser->config, "%s:%u: '%s' %s", parser->name, parser->line, quote, why);
 }
 

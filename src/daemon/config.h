@@ -9,6 +9,7 @@
 
 typedef struct Config {
         SignaturePolicy signature_policy;
+        bool signature_policy_pinned; /* to "require", by something that could not be read or understood */
         uint64_t module_size_max;    /* bytes, of a module before and after decompression */
         uint64_t stall_timeout_usec; /* of a transition; USEC_INFINITY: never */
         OnStall on_stall;
@@ -24,7 +25,7 @@ typedef struct Config {
  * root_fd: drop-ins of both directories sorted together by name after the main file, /etc hiding /usr of the same
  * name, one that links to /dev/null or is empty masking it. A missing file is fine. What cannot be understood is put
  * into problems and the default (or the earlier value) stands, except that an unreadable file or SignaturePolicy=
- * means "require". Fails only when out of memory. */
+ * means "require", whatever else is said before or after. Fails only when out of memory. */
 int config_load(int root_fd, Config **ret);
 Config *config_free(Config *config);
 DEFINE_CLEANUP(Config *, config_free)

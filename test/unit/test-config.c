@@ -146,7 +146,8 @@ TEST(a_broken_policy_means_require) {
                 _cleanup_(config_freep) Config *config = NULL;
                 _cleanup_free_ char *text = NULL;
 
-                ASSERT_TRUE(asprintf(&text, "[Livepatch]\nSignaturePolicy=warn\n%s", tails[i]) > 0);
+                ASSERT_TRUE(asprintf(&text, "[Livepatch]\nSignaturePolicy=warn\n%s"
+                                     "[Livepatch]\nSignaturePolicy=warn\n", tails[i]) > 0);
                 config = parse(text);
                 ASSERT_EQ(config->signature_policy, SIGNATURE_POLICY_REQUIRE);
                 ASSERT_TRUE(strv_length(config->problems) > 0);
