@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The store's promise: killed or failing at any call that changes the disk, it is in the old state or in the new one.
  *
- * Each scenario is run once to learn both states, then once for every such call of it and every kind of fault. A state is
- * everything that store_load() says in this boot and in the next one, and every file that is left after that. */
+ * Each scenario is run once to learn both states, then once for every such call of it and every kind of fault. A state
+ * is everything that store_load() says in this boot and in the next one, and every file that is left after that. */
 
 #include <fcntl.h>
 #include <sys/stat.h>
