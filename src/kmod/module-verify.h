@@ -10,7 +10,7 @@
 /* What was found about a signature. Strings are sanitised and owned by the struct. */
 typedef struct SignatureReport {
         SignatureStatus status;
-        char *signer;             /* subject of the signer's certificate; of an unknown signer: issuer+serial or key id */
+        char *signer;             /* subject of its certificate; of an unknown signer issuer and serial, or key id */
         char *signer_fingerprint; /* of the signer's certificate, NULL if unknown */
         char *anchor_fingerprint; /* of the trust anchor it chains to */
         char *digest;             /* "sha256", ... */

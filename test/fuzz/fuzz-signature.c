@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Hostile signatures and certificates: as a whole module, as the signature of a given payload, as a certificate file. */
+/* Hostile signatures and certificates: as a module, as the signature of a given payload, as a certificate file. */
 
 #include <endian.h>
 #include <fcntl.h>
