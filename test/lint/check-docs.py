@@ -226,6 +226,11 @@ def check_catalog(root: Path) -> list[str]:
     return problems
 
 
+def check_emitted(root: Path) -> list[str]:
+    sources = "\n".join(path.read_text() for path in root.glob("src/daemon/*.c"))
+    return [f"{name} is never logged" for name in macros(root, "LP_MESSAGE_") if not re.search(rf"\b{name}\b", sources)]
+
+
 def check_message_table(root: Path) -> list[str]:
     documented = re.findall(r"^\|  ([0-9a-f]{32})$", man_section(read(root, DAEMON_PAGE), "JOURNAL"), re.M)
     return compare("names.h", macros(root, "LP_MESSAGE_").values(), DAEMON_PAGE, documented)
@@ -294,6 +299,7 @@ def main() -> int:
     report.check("exit statuses", check_exit_codes(root))
     report.check("settings", check_settings(root))
     report.check("message catalog", check_catalog(root))
+    report.check("every message is logged", check_emitted(root))
     report.check("message ids in the manual page", check_message_table(root))
     report.check("journal fields", check_fields(root))
     report.check("polkit actions", check_actions(root))

@@ -45,6 +45,8 @@ def check_program_options(report: Report, program: Path, root: Path, page: str) 
 
 def check_completions(root: Path, completions: str, verbs: list[str], options: list[str]) -> list[str]:
     """Every word of ours is there, and no long option that does not exist."""
+    if not (root / completions).exists():
+        return [f"{completions} does not exist"]
     text = re.sub(r"^\s*#.*$", "", read(root, completions), flags=re.M)
     words = set(re.findall(r"(?<![\w-])(?:--?)?[a-z][\w-]*", text))
     problems = [f"{word}: not in {completions}" for word in [*verbs, *options] if word not in words and len(word) > 2]

@@ -44,6 +44,7 @@ DOC_MISTAKES = [
     ("settings", CONF, "*BootTimeoutSec=*\n", "*StartTimeoutSec=*\n"),
     ("message catalog", "units/livepatchd.catalog", "-- 9f1dc3df", "-- 9f1dc3de"),
     ("message catalog", "units/livepatchd.catalog", "@LIVEPATCH_KERNEL@", "@LIVEPATCH_RELEASE@"),
+    ("every message is logged", "src/daemon/manager-trust.c", "LP_MESSAGE_TRUST_CHANGED", "LP_MESSAGE_STAGED"),
     ("message ids in the manual page", DAEMON, "|  3e1139b7", "|  3e1139b8"),
     ("journal fields", "src/common/names.h", '"LIVEPATCH_SIGNER"', '"LIVEPATCH_SIGNED_BY"'),
     ("polkit actions", "polkit/org.livepatch.policy", 'id="org.livepatch.stage"', 'id="org.livepatch.store"'),
