@@ -271,11 +271,13 @@ static int parse_assignment(Parser *parser, char *line) {
 }
 
 static int parse_line(Parser *parser, const char *text, size_t size) {
-        _cleanup_free_ char *copy = strndup(text, size);
+        _cleanup_free_ char *copy = malloc(size + 1);
         char *line;
 
         if (!copy)
                 return -ENOMEM;
+        memcpy(copy, text, size); /* the text need not end with a NUL */
+        copy[size] = '\0';
         line = strip(copy);
         if (size > CONFIG_LINE_MAX)
                 return ignore_line(parser, line, "is a line of more than 4096 bytes; ignored");
