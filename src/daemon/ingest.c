@@ -71,12 +71,23 @@ static int verify_image(const IngestRequest *request, ModuleImage *image, Verifi
         return module_verify(image, trust, &parameters, ret, report, f);
 }
 
-/* sizes of the running kernel's structures, for hand-written modules; unknown ones are derived from the file. */
+/* The running kernel's BTF is megabytes, and is wanted only for a hand-written module whose symbols were stripped. */
 static int inspect_elf(const IngestRequest *request, const ModuleImage *image, ModuleInfo **ret, Failure *f) {
+        _cleanup_(module_info_freep) ModuleInfo *info = NULL;
         ModuleElfContext context = {};
+        int r = module_elf_inspect_untrusted(module_image_data(image), module_image_size(image), NULL, &info, f);
 
-        (void) module_elf_context_from_btf(request->root_fd, &context);
-        return module_elf_inspect_untrusted(module_image_data(image), module_image_size(image), &context, ret, f);
+        if (r != 0)
+                return r;
+        if (info->livepatch && !info->objects_known && module_elf_context_from_btf(request->root_fd, &context) >= 0) {
+                info = module_info_free(info);
+                r = module_elf_inspect_untrusted(module_image_data(image), module_image_size(image), &context, &info,
+                                                 f);
+                if (r != 0)
+                        return r;
+        }
+        *ret = TAKE_PTR(info);
+        return 0;
 }
 
 int ingest(const IngestRequest *request, Candidate **ret, Failure *f) {

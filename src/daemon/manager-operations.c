@@ -74,12 +74,10 @@ int manager_revert(Manager *manager, const char *patch_id, bool runtime, uid_t u
 
         if (!patch)
                 return no_such_patch(patch_id, f);
-        if (!patch_is_loaded(patch) && !patch->klp && !patch->job)
-                return failure_set(f, REFUSED_NOT_APPLIED, "'%s' is not applied%s", patch->id,
-                                   patch->record && patch->record->reapply ?
-                                           "; it is still applied at the next boot, which 'livepatchctl disable' "
-                                           "changes" :
-                                           "");
+        /* Not applied, but to be applied at the next boot: then that is what is taken back. */
+        if (!patch_is_loaded(patch) && !patch->klp && !patch->job &&
+            (runtime || !patch->record || !patch->record->reapply))
+                return failure_set(f, REFUSED_NOT_APPLIED, "'%s' is not applied. Nothing was changed", patch->id);
         parameters.patch_id = patch->id;
         return enqueue_and_reply(manager, &parameters, reply, userdata, f);
 }
@@ -149,8 +147,8 @@ static int changed_record(const Manager *manager, const Patch *patch, bool reapp
 static int check_reapply(const Patch *patch, Failure *f) {
         if (!patch->record)
                 return failure_set(f, REFUSED_CONFLICT,
-                                   "'%s' was loaded by something other than livepatchd, which has no file of it to apply "
-                                   "at boot. Nothing was changed. Apply its file with livepatchctl", patch->id);
+                                   "'%s' was loaded by something other than livepatchd, which has no file of it to "
+                                   "apply at boot. Nothing was changed. Apply its file with livepatchctl", patch->id);
         if (patch->job && job_state(patch->job) != JOB_QUEUED)
                 return failure_set(f, REFUSED_BUSY,
                                    "A job works on '%s'. Nothing was changed. Try again when it has ended", patch->id);

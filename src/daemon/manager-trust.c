@@ -36,12 +36,14 @@ static int read_certificate(int fd, char **ret, size_t *ret_size, Failure *f) {
         int r;
 
         if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-                return failure_set(f, REFUSED_INVALID_FILE, "The certificate is not a regular file. Nothing was changed");
+                return failure_set(f, REFUSED_INVALID_FILE,
+                                   "The certificate is not a regular file. Nothing was changed");
         if (lseek(fd, 0, SEEK_SET) < 0)
                 return failure_set(f, REFUSED_INVALID_FILE, "The certificate cannot be read: %m. Nothing was changed");
         r = read_fd(fd, CERTIFICATE_FILE_MAX, ret, ret_size);
         if (r == -EFBIG)
-                return failure_set(f, REFUSED_TOO_LARGE, "The certificate file is larger than 64 KiB. Nothing was changed");
+                return failure_set(f, REFUSED_TOO_LARGE,
+                                   "The certificate file is larger than 64 KiB. Nothing was changed");
         if (r < 0)
                 return failure_set(f, REFUSED_INVALID_FILE, "The certificate cannot be read: %s. Nothing was changed",
                                    strerror(-r));
@@ -66,7 +68,11 @@ static void trust_run(void *context) {
 
 static void trust_done(void *context, bool canceled) {
         TrustRequest *request = context;
+        _cleanup_free_ char *uid = NULL;
         bool failed;
+
+        if (asprintf(&uid, "%u", request->uid) < 0)
+                uid = NULL;
 
         if (canceled)
                 (void) failure_set(&request->failure, REFUSED_CANCELED, "livepatchd is stopping. Nothing was changed");
@@ -75,6 +81,7 @@ static void trust_done(void *context, bool canceled) {
                 log_event(LOG_NOTICE, LP_MESSAGE_TRUST_CHANGED,
                           ((LogField[]){ { LP_FIELD_SIGNER, request->fingerprint },
                                          { LP_FIELD_OPERATION, request->wanted ? "trust-remove" : "trust-add" },
+                                         { LP_FIELD_CALLER_UID, uid },
                                          {} }),
                           "%s the certificate %s", request->wanted ? "No longer trusting" : "Trusting",
                           request->fingerprint);

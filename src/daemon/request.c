@@ -28,6 +28,7 @@ struct Request {
         bool option; /* APPLY: runtime; STAGE: reapply */
         uid_t uid;
         uint64_t bytes; /* counted against the caller's limit */
+        bool on_thread; /* handed to the reader and not back yet */
         char *patch_id; /* of a patch that is on record, else NULL */
         char *sha256;   /* that its file must have */
         IngestRequest ingest;
@@ -71,7 +72,9 @@ static void request_reply(Request *request, const Failure *failure, const Patch 
                 request->inspect_reply(request->inspect_userdata, failure, NULL);
         else
                 reply_call(&request->reply, failure, patch, job);
-        request_free(request);
+        /* A reader that hangs in the kernel is left behind when the daemon stops, and its request with it. */
+        if (!request->on_thread)
+                request_free(request);
 }
 
 static const char *request_operation(const Request *request) {
@@ -209,7 +212,9 @@ static void on_staged(void *userdata, Transaction *transaction) {
                 (void) failure_copy(&request->failure, &transaction->failure);
                 return request_refuse(request);
         }
-        if (manager_make_patch(manager, transaction->name, transaction->release, &patch) < 0 || !(id = strdup(patch->id))) {
+        if (manager_make_patch(manager, transaction->name, transaction->release, &patch) >= 0)
+                id = strdup(patch->id);
+        if (!id) {
                 (void) failure_oom(&request->failure);
                 return request_refuse(request);
         }
@@ -351,8 +356,8 @@ static int check_bytes(const Request *request, uint64_t more, Failure *f) {
         if (bytes_in_flight(request->manager, request->uid) + more <= config->bytes_per_user_max)
                 return 0;
         return failure_set(f, REFUSED_LIMITS_EXCEEDED,
-                           "Modules of yours that are in work exceed the limit (BytesPerUserMax=). Nothing was changed. "
-                           "Wait for some to end");
+                           "Modules of yours that are in work exceed the limit (BytesPerUserMax=). Nothing was "
+                           "changed. Wait for some to end");
 }
 
 static void request_run(void *context) {
@@ -368,6 +373,7 @@ static void request_done(void *context, bool canceled) {
         Request *request = context;
         int r = 0;
 
+        request->on_thread = false;
         if (canceled || request->manager->stopping)
                 return; /* requests_cancel() answers */
         request->fd = safe_close(request->fd);
@@ -411,6 +417,7 @@ static int request_submit(Request *request, Failure *f) {
         manager->requests = grown;
         if (worker_submit(manager->reader, request_run, request_done, request) < 0)
                 return failure_oom(f);
+        request->on_thread = true;
         manager->requests[manager->n_requests++] = request;
         return 0;
 }
@@ -508,7 +515,8 @@ void requests_cancel(Manager *manager) {
         while (manager->n_requests > 0) {
                 _cleanup_failure_ Failure failure = {};
 
-                (void) failure_set(&failure, REFUSED_CANCELED, "livepatchd is stopping. Nothing was changed. Try again");
+                (void) failure_set(&failure, REFUSED_CANCELED,
+                                   "livepatchd is stopping. Nothing was changed. Try again");
                 request_reply(manager->requests[0], &failure, NULL, NULL);
         }
         free(manager->requests);

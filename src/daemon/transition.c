@@ -173,7 +173,8 @@ int transition_new(sd_event *event, int root_fd, Worker *counter, const char *na
         if (!transition->name)
                 return -ENOMEM;
         /* Precision of 1 ms: the default of 250 ms would be longer than most transitions. */
-        r = sd_event_add_time_relative(event, &transition->poll, CLOCK_MONOTONIC, 0, USEC_PER_MSEC, on_poll, transition);
+        r = sd_event_add_time_relative(event, &transition->poll, CLOCK_MONOTONIC, 0, USEC_PER_MSEC, on_poll,
+                                       transition);
         if (r < 0)
                 return r;
         if (stall_timeout_usec != USEC_INFINITY) {
