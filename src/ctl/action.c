@@ -65,9 +65,9 @@ bool action_wait(Action *a, const char *job, ActionResult *ret) {
 }
 
 static json_t *result_to_json(const Action *a, const char *argument, const ActionResult *r) {
-        return json_pack("{s:s, s:s*, s:s?, s:s?, s:s, s:s?, s:o}", "operation", a->operation, "argument", argument, "patch",
-                         isempty(r->patch) ? NULL : r->patch, "job", r->job, "result", r->result ?: "failed", "text",
-                         r->error.exit_code == 0 ? r->message : NULL, "error",
+        return json_pack("{s:s, s:s*, s:s?, s:s?, s:s, s:s?, s:o}", "operation", a->operation, "argument", argument,
+                         "patch", isempty(r->patch) ? NULL : r->patch, "job", r->job, "result", r->result ?: "failed",
+                         "text", r->error.exit_code == 0 ? r->message : NULL, "error",
                          r->error.exit_code == 0 ? json_null() : json_error_object(&r->error));
 }
 

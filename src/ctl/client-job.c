@@ -40,15 +40,16 @@ int client_job_subscribe(Client *c, CtlError *e) {
                 "',member='JobRemoved'",
                 "type='signal',sender='" LP_BUS_NAME "',path_namespace='" LP_JOB_PREFIX
                 "',interface='org.freedesktop.DBus.Properties',member='PropertiesChanged'",
-                "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',"
-                "arg0='" LP_BUS_NAME "'",
+                "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',"
+                "member='NameOwnerChanged',arg0='" LP_BUS_NAME "'",
         };
 
         for (size_t i = 0; i < ELEMENTSOF(rules); i++) {
                 int r = sd_bus_add_match(client_bus(c), NULL, rules[i], NULL, NULL);
 
                 if (r < 0)
-                        return ctl_error_set(e, r, "Failed to subscribe to livepatchd's signals: %s. Nothing was changed.",
+                        return ctl_error_set(e, r,
+                                             "Failed to subscribe to livepatchd's signals: %s. Nothing was changed.",
                                              strerror(-r));
         }
         return 0;
@@ -153,14 +154,13 @@ static int set_outcome(JobOutcome *outcome, const JobWait *w, const char *result
 
 /* The job is over: its object stays readable for a while, with the reason for a failure. */
 static int finish(JobWait *w, JobOutcome *ret, CtlError *e) {
-        const char *result = json_text(w->job, "result");
         _cleanup_ctl_error_ CtlError ignored = {};
         json_auto_t *job = NULL;
         const json_t *error;
 
-        if (set_outcome(ret, w, result) < 0)
+        if (set_outcome(ret, w, json_text(w->job, "result")) < 0)
                 return ctl_error_oom(e);
-        if (streq(result, "done"))
+        if (streq(ret->result, "done"))
                 return 0;
         if (client_get_properties(w->client, w->path, LP_IFACE_JOB, &job, &ignored) == 0)
                 (void) json_object_update(w->job, job);
@@ -168,10 +168,11 @@ static int finish(JobWait *w, JobOutcome *ret, CtlError *e) {
         if (!isempty(json_string_value(json_array_get(error, 0))))
                 return ctl_error_from_dbus(e, json_string_value(json_array_get(error, 0)),
                                            json_string_value(json_array_get(error, 1)));
-        if (streq(result, "stalled"))
-                return ctl_error_set(e, REFUSED_STALLED, "The transition of patch '%s' has stalled: some tasks still use "
-                                     "the old code. Look at 'livepatchctl status'.", json_text(w->job, "patch"));
-        if (streq(result, "canceled"))
+        if (streq(ret->result, "stalled"))
+                return ctl_error_set(e, REFUSED_STALLED,
+                                     "The transition of patch '%s' has stalled: some tasks still use the old code. "
+                                     "Look at 'livepatchctl status'.", json_text(w->job, "patch"));
+        if (streq(ret->result, "canceled"))
                 return ctl_error_set(e, REFUSED_CANCELED, "The job was canceled. Look at 'livepatchctl status'.");
         return ctl_error_set(e, -EIO, "The job failed. Look at 'livepatchctl log'.");
 }
@@ -203,7 +204,8 @@ static int follow_state(JobWait *w, JobOutcome *ret, CtlError *e) {
         const char *name = json_text(w->job, "patch");
 
         if (isempty(name))
-                return ctl_error_set(e, -EIO, "livepatchd was restarted during the job, so its result is not known. Look at "
+                return ctl_error_set(e, -EIO,
+                                     "livepatchd was restarted during the job, so its result is not known. Look at "
                                      "'livepatchctl status', and run the command again.");
         for (;;) {
                 json_auto_t *patch = NULL;

@@ -82,7 +82,8 @@ static int explain_call(CtlError *e, const ClientCall *call, const sd_bus_error 
                 return ctl_error_set(e, r, "Failed to call livepatchd: %s.", strerror(-r));
         if (daemon_went_away(error)) {
                 if (call->action)
-                        ctl_error_set(e, -EIO, "livepatchd stopped before it answered, so it is not known whether this was "
+                        ctl_error_set(e, -EIO,
+                                      "livepatchd stopped before it answered, so it is not known whether this was "
                                       "done. Look at 'livepatchctl status'; running the command again does no harm.");
                 else
                         ctl_error_set(e, -EIO, "livepatchd does not answer. Patches that are applied stay so; look at "
@@ -148,7 +149,8 @@ int client_call(Client *c, const ClientCall *call, sd_bus_message **ret_reply, C
 int client_bad_reply(CtlError *e, int r) {
         if (r == -ENOMEM)
                 return ctl_error_oom(e);
-        return ctl_error_set(e, r, "livepatchd sent a reply that cannot be read: %s. livepatchctl and livepatchd may be of "
+        return ctl_error_set(e, r,
+                             "livepatchd sent a reply that cannot be read: %s. livepatchctl and livepatchd may be of "
                              "different versions.", strerror(-r));
 }
 

@@ -86,6 +86,15 @@ void ctl_error_add_hint(CtlError *e, const char *format, ...) {
         e->text = joined;
 }
 
+void ctl_error_add_prefix(CtlError *e, const char *prefix) {
+        char *joined;
+
+        if (asprintf(&joined, "%s: %s", prefix, ctl_error_text(e)) < 0)
+                return; /* out of memory: the text as it is */
+        free(e->text);
+        e->text = joined;
+}
+
 const char *ctl_error_text(const CtlError *e) {
         return e->text ?: "Out of memory";
 }

@@ -33,6 +33,9 @@ int ctl_error_from_dbus(CtlError *e, const char *name, const char *text);
 /* Adds another sentence to the text. */
 void ctl_error_add_hint(CtlError *e, const char *format, ...) _printf_(2, 3);
 
+/* "PREFIX: TEXT" */
+void ctl_error_add_prefix(CtlError *e, const char *prefix);
+
 /* The text, never NULL. */
 const char *ctl_error_text(const CtlError *e);
 

@@ -54,7 +54,8 @@ static int inspection_read(Inspection *i, int root_fd, int module_fd, Failure *f
                 return failure_set(f, r, "Failed to check the signature: %s", strerror(-r));
         /* Without BTF the sizes are derived from the module itself. */
         (void) module_elf_context_from_btf(root_fd, &context);
-        return module_elf_inspect_untrusted(module_image_data(i->image), module_image_size(i->image), &context, &i->info, f);
+        return module_elf_inspect_untrusted(module_image_data(i->image), module_image_size(i->image), &context,
+                                            &i->info, f);
 }
 
 /* The checks that livepatchd makes, in its order; those that need its state or the kernel's cannot be made here. */
@@ -73,8 +74,8 @@ static int inspection_judge(const Inspection *i, Failure *f) {
                 return failure_set(f, REFUSED_WRONG_KERNEL, "It was built for kernel %s, and %s is running",
                                    info->kernel_release ?: "(it does not say which)", i->kernel->release);
         if (!i->kernel->livepatch_supported)
-                return failure_set(f, REFUSED_NOT_SUPPORTED, "The running kernel cannot be live-patched: it was built "
-                                   "without CONFIG_LIVEPATCH");
+                return failure_set(f, REFUSED_NOT_SUPPORTED, "The running kernel cannot be live-patched: it has no "
+                                   "/sys/kernel/livepatch (CONFIG_LIVEPATCH)");
         return 0;
 }
 
@@ -82,8 +83,8 @@ static json_t *functions_to_json(const ModuleObject *object) {
         json_t *functions = json_array();
 
         for (size_t i = 0; i < object->n_functions; i++)
-                (void) json_array_append_new(functions, json_pack("{s:s, s:i}", "name", object->functions[i].name, "sympos",
-                                                                  (int) object->functions[i].sympos));
+                (void) json_array_append_new(functions, json_pack("{s:s, s:i}", "name", object->functions[i].name,
+                                                                  "sympos", (int) object->functions[i].sympos));
         return functions;
 }
 
@@ -91,8 +92,8 @@ static json_t *objects_to_json(const ModuleInfo *info) {
         json_t *objects = json_array();
 
         for (size_t i = 0; i < info->n_objects; i++)
-                (void) json_array_append_new(objects, json_pack("{s:s, s:o}", "name", info->objects[i].name, "functions",
-                                                                functions_to_json(info->objects + i)));
+                (void) json_array_append_new(objects, json_pack("{s:s, s:o}", "name", info->objects[i].name,
+                                                                "functions", functions_to_json(info->objects + i)));
         return objects;
 }
 

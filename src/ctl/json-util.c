@@ -38,7 +38,8 @@ char *json_key_from_dbus(const char *name) {
                 unsigned char c = (unsigned char) name[i];
 
                 /* A capital behind a small letter begins a word. */
-                if (isupper(c) && i > 0 && (islower((unsigned char) name[i - 1]) || isdigit((unsigned char) name[i - 1])))
+                if (isupper(c) && i > 0 &&
+                    (islower((unsigned char) name[i - 1]) || isdigit((unsigned char) name[i - 1])))
                         *p++ = '_';
                 *p++ = c == '-' ? '_' : (char) tolower(c);
         }
@@ -51,9 +52,12 @@ static json_t *shape_functions(const json_t *functions) {
         const json_t *f;
         size_t i;
 
-        json_array_foreach(functions, i, f)
-                (void) json_array_append_new(shaped, json_pack("{s:O, s:O, s:O}", "name", json_array_get(f, 0), "sympos",
-                                                               json_array_get(f, 1), "patched", json_array_get(f, 2)));
+        json_array_foreach(functions, i, f) {
+                json_t *function = json_pack("{s:O, s:O, s:O}", "name", json_array_get(f, 0), "sympos",
+                                             json_array_get(f, 1), "patched", json_array_get(f, 2));
+
+                (void) json_array_append_new(shaped, function);
+        }
         return shaped;
 }
 

@@ -33,7 +33,8 @@ json_t *local_status_read(int root_fd) {
 
         (void) uname(&u);
         for (char **i = names; i && *i; i++)
-                (void) json_array_append_new(patches, json_pack("{s:s, s:s}", "name", *i, "state", read_state(root_fd, *i)));
+                (void) json_array_append_new(patches,
+                                             json_pack("{s:s, s:s}", "name", *i, "state", read_state(root_fd, *i)));
         return json_pack("{s:{s:s, s:s, s:b}, s:o}", "manager", "kernel_release", u.release, "architecture", u.machine,
                          "livepatch_supported", supported, "patches", patches);
 }

@@ -13,6 +13,8 @@ int main(int argc, char **argv) {
 
         /* Only for the width of characters: numbers and messages are the same everywhere. */
         (void) setlocale(LC_CTYPE, "");
+        /* getopt_long(3) begins its messages with it. */
+        argv[0] = program_invocation_short_name;
         if (options_parse(argc, argv, &options, &args) < 0)
                 return CTL_EXIT_USAGE;
         if (options.version)

@@ -37,21 +37,24 @@ static int copy_to_memfd(int fd, uint64_t max, CtlError *e) {
                 if (n < 0 && errno == EINTR)
                         continue;
                 if (n < 0)
-                        return ctl_error_set(e, negative_errno(), "Failed to read standard input: %m. Nothing was changed.");
+                        return ctl_error_set(e, negative_errno(),
+                                             "Failed to read standard input: %m. Nothing was changed.");
                 if (n == 0)
                         break;
                 size += (uint64_t) n;
                 if (size > max)
-                        return ctl_error_set(e, REFUSED_TOO_LARGE, "Standard input is larger than %llu bytes, which cannot "
-                                             "be right. Nothing was changed.", (unsigned long long) max);
+                        return ctl_error_set(e, REFUSED_TOO_LARGE,
+                                             "Standard input is larger than %llu bytes, which cannot be right. "
+                                             "Nothing was changed.", (unsigned long long) max);
                 r = write_all(fd, buffer, (size_t) n);
                 if (r < 0)
                         return ctl_error_set(e, r, "Failed to copy standard input to memory: %s. Nothing was changed.",
                                              strerror(-r));
         }
         if (size == 0)
-                return ctl_error_set(e, REFUSED_MALFORMED_MODULE, "Standard input is empty. Nothing was changed; check the "
-                                     "command that was to write it.");
+                return ctl_error_set(e, REFUSED_MALFORMED_MODULE,
+                                     "Standard input is empty. Nothing was changed; check the command that was to "
+                                     "write it.");
         return 0;
 }
 
@@ -60,14 +63,16 @@ static int open_standard_input(uint64_t max, int *ret_fd, CtlError *e) {
         int r;
 
         if (isatty(STDIN_FILENO)) {
-                ctl_error_set(e, -EINVAL, "'-' means standard input, which is a terminal. Nothing was changed; redirect it, "
-                              "as in 'livepatchctl apply - < FILE'.");
+                ctl_error_set(e, -EINVAL,
+                              "'-' means standard input, which is a terminal. Nothing was changed; redirect it, as "
+                              "in 'livepatchctl apply - < FILE'.");
                 e->exit_code = CTL_EXIT_USAGE;
                 return e->exit_code;
         }
         fd = memfd_create("livepatch-input", MFD_CLOEXEC | MFD_ALLOW_SEALING);
         if (fd < 0)
-                return ctl_error_set(e, negative_errno(), "Failed to make room for standard input: %m. Nothing was changed.");
+                return ctl_error_set(e, negative_errno(),
+                                     "Failed to make room for standard input: %m. Nothing was changed.");
         r = copy_to_memfd(fd, max, e);
         if (r != 0)
                 return r;
@@ -82,8 +87,9 @@ static int explain_open(CtlError *e, const char *path) {
         int r = negative_errno();
 
         if (r == -ENOENT && strchr(path, '/') == NULL)
-                return ctl_error_set(e, r, "There is no file '%s' in this directory. Nothing was changed; check the path, or "
-                                     "look at 'livepatchctl list' for the names of patches.", path);
+                return ctl_error_set(e, r,
+                                     "There is no file '%s' in this directory. Nothing was changed; check the path, "
+                                     "or look at 'livepatchctl list' for the names of patches.", path);
         return ctl_error_set(e, r, "Failed to open '%s': %s. Nothing was changed.", path, strerror(-r));
 }
 
@@ -100,8 +106,8 @@ int input_file_open(const char *path, uint64_t max, int *ret_fd, CtlError *e) {
         if (fstat(fd, &st) < 0)
                 return explain_open(e, path);
         if (!S_ISREG(st.st_mode))
-                return ctl_error_set(e, REFUSED_INVALID_FILE, "'%s' is %s, not a regular file. Nothing was changed.", path,
-                                     S_ISDIR(st.st_mode) ? "a directory" : "something else");
+                return ctl_error_set(e, REFUSED_INVALID_FILE, "'%s' is %s, not a regular file. Nothing was changed.",
+                                     path, S_ISDIR(st.st_mode) ? "a directory" : "something else");
         *ret_fd = TAKE_FD(fd);
         return 0;
 }

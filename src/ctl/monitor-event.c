@@ -13,8 +13,8 @@ static const char *argument_text(const json_t *arguments, size_t i) {
 }
 
 static json_t *event_new(const char *name, const char *path, uint64_t time_usec) {
-        return json_pack("{s:i, s:I, s:s, s:s}", "schema", JSON_SCHEMA, "time", (json_int_t) time_usec, "event", name, "path",
-                         path);
+        return json_pack("{s:i, s:I, s:s, s:s}", "schema", JSON_SCHEMA, "time", (json_int_t) time_usec, "event", name,
+                         "path", path);
 }
 
 static json_t *job_event(const char *name, const json_t *arguments, uint64_t time_usec) {
@@ -121,7 +121,8 @@ static void print_event(FILE *stream, const json_t *event, const char *object) {
         else if (streq(name, "job-removed"))
                 (void) fprintf(stream, "job %s has ended: %s", object, json_text(event, "result"));
         else if (streq(name, "patch-added"))
-                (void) fprintf(stream, "patch %s is new: %s", object, json_text(json_object_get(event, "properties"), "state"));
+                (void) fprintf(stream, "patch %s is new: %s", object,
+                               json_text(json_object_get(event, "properties"), "state"));
         else if (streq(name, "patch-removed"))
                 (void) fprintf(stream, "patch %s is gone", object);
         else if (streq(name, "started"))

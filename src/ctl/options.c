@@ -38,7 +38,7 @@ static const OptionHelp global_table[] = {
 };
 
 static void print_help_line(FILE *stream, const OptionHelp *h) {
-        (void) fprintf(stream, "  %-23s %s\n", h->syntax, h->text);
+        (void) fprintf(stream, "  %-26s %s\n", h->syntax, h->text);
 }
 
 void option_print_help(FILE *stream, uint32_t mask) {

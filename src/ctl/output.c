@@ -9,7 +9,6 @@
 #include "ctl/output.h"
 #include "ctl/pager.h"
 
-#define FIELD_WIDTH 14
 #define JSON_PRETTY_INDENT 2
 
 int output_begin(Output *out, const Options *o) {
@@ -78,7 +77,8 @@ void output_field(Output *out, const char *label, Style style, const char *forma
         bool color = out->options->color;
         va_list ap;
 
-        (void) fprintf(out->stream, "%*s: %s", FIELD_WIDTH, label, style_begin(style, color));
+        (void) fprintf(out->stream, "%*s%s %s", OUTPUT_LABEL_WIDTH, label, *label ? ":" : " ",
+                       style_begin(style, color));
         va_start(ap, format);
         (void) vfprintf(out->stream, format, ap);
         va_end(ap);

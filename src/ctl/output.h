@@ -21,8 +21,9 @@ int output_end(Output *out);
 void output_done(Output *out);
 #define _cleanup_output_ _cleanup_(output_done)
 
+#define OUTPUT_LABEL_WIDTH 14
 void output_text(Output *out, const char *format, ...) _printf_(2, 3);
-/* "       Kernel: 6.1.0" */
+/* "       Kernel: 6.1.0"; without a label it continues the line above. */
 void output_field(Output *out, const char *label, Style style, const char *format, ...) _printf_(4, 5);
 void output_table(Output *out, const Table *t, const char *indent);
 

@@ -135,8 +135,8 @@ static void show_applied(Output *out, const json_t *patch) {
                 output_field(out, "Applied", STYLE_NORMAL, "%s by %s", format_time(at, buffer, sizeof(buffer)),
                              user->pw_name);
         else
-                output_field(out, "Applied", STYLE_NORMAL, "%s by user id %" PRIu64, format_time(at, buffer, sizeof(buffer)),
-                             json_number(patch, "applied_by"));
+                output_field(out, "Applied", STYLE_NORMAL, "%s by user id %" PRIu64,
+                             format_time(at, buffer, sizeof(buffer)), json_number(patch, "applied_by"));
 }
 
 static void show_object(Output *out, const json_t *object) {
@@ -144,8 +144,8 @@ static void show_object(Output *out, const json_t *object) {
         bool color = out->options->color;
         size_t i;
 
-        output_text(out, "%*s  %s%s%s%s\n", NAME_COLUMNS, "", style_begin(STYLE_STRONG, color), json_text(object, "name"),
-                    style_end(STYLE_STRONG, color),
+        output_text(out, "%*s  %s%s%s%s\n", NAME_COLUMNS, "", style_begin(STYLE_STRONG, color),
+                    json_text(object, "name"), style_end(STYLE_STRONG, color),
                     json_flag(object, "loaded") ? "" : " (module is not loaded; it is patched when it comes)");
         json_array_foreach(functions, i, f) {
                 bool patched = json_flag(f, "patched");
@@ -188,7 +188,8 @@ static void show_identity(Output *out, const json_t *patch) {
                 show_text(out, "Withdrawn", STYLE_BAD, "yes, by its publisher");
         if (json_flag(patch, "unconfirmed"))
                 show_text(out, "Unconfirmed", STYLE_NOTICE, "yes, it is reverted unless it is confirmed in time");
-        show_text(out, "Reapply", STYLE_NORMAL, json_flag(patch, "reapply") ? "yes, at every boot of its kernel" : "no");
+        show_text(out, "Reapply", STYLE_NORMAL,
+                  json_flag(patch, "reapply") ? "yes, at every boot of its kernel" : "no");
         show_text(out, "Kernel", STYLE_NORMAL, json_text(patch, "kernel_release"));
         show_text(out, "Version", STYLE_NORMAL, json_text(patch, "module_version"));
         show_text(out, "Description", STYLE_NORMAL, json_text(patch, "description"));

@@ -54,7 +54,8 @@ int remote_exec(const Options *o, int input_fd, char *const *command, bool forwa
         }
         if (input_fd < 0 || dup2(input_fd, STDIN_FILENO) >= 0)
                 (void) execvp(argv[0], argv);
-        ctl_error_set(&e, negative_errno(), "Failed to run ssh: %m. Nothing was changed; --host= needs it on this machine.");
+        ctl_error_set(&e, negative_errno(),
+                      "Failed to run ssh: %m. Nothing was changed; --host= needs it on this machine.");
         return output_failure(o, &e);
 }
 
@@ -65,7 +66,8 @@ int remote_exec_with_file(const Options *o, char *const *words, char *const *fil
         int r;
 
         if (strv_length(files) != 1) {
-                output_error(o, "With --host= only one file at a time can be sent. Nothing was changed; run the command "
+                output_error(o,
+                             "With --host= only one file at a time can be sent. Nothing was changed; run the command "
                              "once for each");
                 return CTL_EXIT_USAGE;
         }

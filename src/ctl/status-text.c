@@ -16,9 +16,11 @@ static void print_kernel(Output *out, const json_t *manager) {
 
         output_field(out, "Kernel", supported ? STYLE_NORMAL : STYLE_BAD, "%s (%s), %s",
                      json_text(manager, "kernel_release"), json_text(manager, "architecture"),
-                     supported ? "can be live-patched" : "cannot be live-patched: it was built without CONFIG_LIVEPATCH");
+                     supported ? "can be live-patched" :
+                                 "cannot be live-patched: it has no /sys/kernel/livepatch (CONFIG_LIVEPATCH)");
         if (streq(json_text(manager, "ftrace_enabled"), "no"))
-                output_field(out, "", STYLE_BAD, "ftrace is off: no patch can be applied before 'sysctl kernel.ftrace_enabled=1'");
+                output_field(out, "", STYLE_BAD,
+                             "ftrace is off: no patch can be applied before 'sysctl kernel.ftrace_enabled=1'");
 }
 
 static void print_mode(Output *out, const json_t *manager) {
@@ -67,8 +69,8 @@ static void print_lockdown(Output *out, const json_t *manager) {
         Lockdown lockdown = lockdown_from_string(json_text(manager, "lockdown"));
 
         if (secure_boot || lockdown == LOCKDOWN_INTEGRITY || lockdown == LOCKDOWN_CONFIDENTIALITY)
-                output_field(out, "Secure Boot", STYLE_NORMAL, "%s, lockdown: %s", secure_boot ? "enabled" : "not enabled",
-                             json_text(manager, "lockdown"));
+                output_field(out, "Secure Boot", STYLE_NORMAL, "%s, lockdown: %s",
+                             secure_boot ? "enabled" : "not enabled", json_text(manager, "lockdown"));
 }
 
 static void print_counts(Output *out, const json_t *patches) {
@@ -83,7 +85,7 @@ static void print_counts(Output *out, const json_t *patches) {
                 if (state >= 0 && state < _PATCH_STATE_MAX)
                         counts[state]++;
         }
-        output_text(out, "%14s: ", "Patches");
+        output_text(out, "%*s: ", OUTPUT_LABEL_WIDTH, "Patches");
         for (PatchState s = 0; s < _PATCH_STATE_MAX; s++) {
                 Style style = patch_state_style(patch_state_to_string(s));
 

@@ -53,13 +53,16 @@ static void describe_applied(Action *a, ActionResult *result) {
         }
         status = json_text(patch, "signature_status");
         if (!streq(status, "trusted"))
-                output_warning(a->options, "The signature of patch '%s' is not one that is trusted here (%s); the signature "
+                output_warning(a->options,
+                               "The signature of patch '%s' is not one that is trusted here (%s); the signature "
                                "policy of this system lets it pass.", name, status);
         if (json_flag(patch, "reapply"))
-                action_succeed(result, "done", STYLE_GOOD, "Patch '%s' is applied, and will be reapplied at boot.", name);
+                action_succeed(result, "done", STYLE_GOOD, "Patch '%s' is applied, and will be reapplied at boot.",
+                               name);
         else
-                action_succeed(result, "done", STYLE_GOOD, "Patch '%s' is applied, for this boot only; 'livepatchctl enable "
-                               "%s' makes it last.", name, name);
+                action_succeed(result, "done", STYLE_GOOD,
+                               "Patch '%s' is applied, for this boot only; 'livepatchctl enable %s' makes it last.",
+                               name, name);
 }
 
 static void apply_one(Action *a, const char *argument, ActionResult *result) {

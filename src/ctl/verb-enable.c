@@ -17,14 +17,16 @@ static bool set_reapply(Action *a, const char *name, bool reapply, ActionResult 
 
 static void enable_one(Action *a, const char *name, ActionResult *result) {
         if (set_reapply(a, name, true, result))
-                action_succeed(result, "done", STYLE_GOOD, "Patch '%s' will be applied at every boot of its kernel; the "
-                               "running kernel has not changed.", name);
+                action_succeed(result, "done", STYLE_GOOD,
+                               "Patch '%s' will be applied at every boot of its kernel; the running kernel has not "
+                               "changed.", name);
 }
 
 static void disable_one(Action *a, const char *name, ActionResult *result) {
         if (set_reapply(a, name, false, result))
-                action_succeed(result, "done", STYLE_GOOD, "Patch '%s' will not be applied at boot any more; the running "
-                               "kernel has not changed.", name);
+                action_succeed(result, "done", STYLE_GOOD,
+                               "Patch '%s' will not be applied at boot any more; the running kernel has not changed.",
+                               name);
 }
 
 static int run_enable(const Options *o, char **arguments) {

@@ -12,7 +12,7 @@ static void print_verbs(Output *out) {
                 char syntax[SYNTAX_MAX];
 
                 (void) snprintf(syntax, sizeof(syntax), "%s %s", (*i)->name, (*i)->arguments);
-                output_text(out, "  %-23s %s\n", syntax, (*i)->summary);
+                output_text(out, "  %-26s %s\n", syntax, (*i)->summary);
         }
 }
 

@@ -17,7 +17,8 @@ static void print_field(Output *out, const char *label, Style style, const char 
 }
 
 static void print_kernel(Output *out, const json_t *report) {
-        const char *release = json_text(report, "kernel_release"), *running = json_text(report, "running_kernel_release");
+        const char *release = json_text(report, "kernel_release"),
+                   *running = json_text(report, "running_kernel_release");
         bool matches = streq(release, running);
 
         if (matches)
@@ -32,15 +33,20 @@ static void print_functions(Output *out, const json_t *report) {
         const json_t *objects = json_object_get(report, "objects"), *object, *f;
         size_t i, j;
 
+        if (!json_flag(report, "livepatch"))
+                return;
+        print_field(out, "Replace", STYLE_NORMAL, json_text(report, "replace"));
         if (!json_flag(report, "objects_known"))
-                output_field(out, "Functions", STYLE_NOTICE, "not known: the module sets them up only when it is loaded");
+                output_field(out, "Functions", STYLE_NOTICE,
+                             "not known: the module sets them up only when it is loaded");
         json_array_foreach(objects, i, object) {
                 json_array_foreach(json_object_get(object, "functions"), j, f) {
                         uint64_t position = json_number(f, "sympos");
 
                         if (position > 1)
-                                output_field(out, i + j == 0 ? "Functions" : "", STYLE_NORMAL, "%s: %s (no. %" PRIu64
-                                             " of this name)", json_text(object, "name"), json_text(f, "name"), position);
+                                output_field(out, i + j == 0 ? "Functions" : "", STYLE_NORMAL,
+                                             "%s: %s (no. %" PRIu64 " of this name)", json_text(object, "name"),
+                                             json_text(f, "name"), position);
                         else
                                 output_field(out, i + j == 0 ? "Functions" : "", STYLE_NORMAL, "%s: %s",
                                              json_text(object, "name"), json_text(f, "name"));
@@ -58,13 +64,13 @@ static void print_report(Output *out, const json_t *report) {
         print_kernel(out, report);
         print_field(out, "Livepatch", json_flag(report, "livepatch") ? STYLE_NORMAL : STYLE_BAD,
                     json_flag(report, "livepatch") ? json_text(report, "kind") : "no, an ordinary module");
-        print_field(out, "Replace", STYLE_NORMAL, json_text(report, "replace"));
         print_functions(out, report);
         print_field(out, "Build id", STYLE_NORMAL, json_text(report, "build_id"));
         print_field(out, "SHA-256", STYLE_NORMAL, json_text(report, "sha256"));
         print_field(out, "Signature", signature_status_style(status), status);
         print_field(out, "Signer", STYLE_NORMAL, json_text(report, "signer"));
-        print_field(out, "", STYLE_NORMAL, json_text(report, "signature_text"));
+        if (!streq(json_text(report, "signature_text"), json_text(report, "refusal_text")))
+                print_field(out, "", STYLE_NORMAL, json_text(report, "signature_text"));
         if (json_flag(report, "would_apply"))
                 output_field(out, "Verdict", STYLE_GOOD, "passes: the signature is trusted, and it is for this kernel");
         else
@@ -78,14 +84,13 @@ static int inspect_one(const Options *o, const char *path, json_t *reports) {
         int r, exit_code = 0;
 
         r = input_file_open(path, MODULE_FILE_MAX, &fd, &e);
-        if (r == 0)
+        if (r == 0) {
                 r = inspect_report_new(root_fd, fd, &report, &e);
+                if (r != 0)
+                        ctl_error_add_prefix(&e, path);
+        }
         if (r != 0) {
-                _cleanup_free_ char *text = NULL;
-
-                if (asprintf(&text, "%s: %s", path, ctl_error_text(&e)) < 0)
-                        text = NULL;
-                output_error(o, text ?: ctl_error_text(&e));
+                output_error(o, ctl_error_text(&e));
                 report = json_pack("{s:o}", "error", json_error_object(&e));
                 exit_code = r;
         } else if (!json_flag(report, "would_apply"))

@@ -61,7 +61,8 @@ static int run_log(const Options *o, char **arguments) {
                 if (*p == '-')
                         *p = '_';
         if (arguments[0] && !module_name_is_valid(arguments[0])) {
-                (void) fprintf(stderr, "livepatchctl: '%s' cannot be the name of a patch; 'livepatchctl list' shows them\n",
+                (void) fprintf(stderr,
+                               "livepatchctl: '%s' cannot be the name of a patch; 'livepatchctl list' shows them\n",
                                arguments[0]);
                 return CTL_EXIT_USAGE;
         }
@@ -76,8 +77,9 @@ static int run_log(const Options *o, char **arguments) {
                 return remote_exec(o, -EBADF, argv, false);
         else {
                 (void) execvp(argv[0], argv);
-                ctl_error_set(&e, negative_errno(), "Failed to run journalctl: %m. The log is in the journal; on a machine "
-                              "without one, look at the system's log files.");
+                ctl_error_set(&e, negative_errno(),
+                              "Failed to run journalctl: %m. The log is in the journal; on a machine without one, "
+                              "look at the system's log files.");
         }
         return output_failure(o, &e);
 }

@@ -17,8 +17,8 @@
 static int subscribe(sd_bus *bus) {
         static const char *const rules[] = {
                 "type='signal',sender='" LP_BUS_NAME "',path_namespace='" LP_OBJECT_MANAGER "'",
-                "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',"
-                "arg0='" LP_BUS_NAME "'",
+                "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',"
+                "member='NameOwnerChanged',arg0='" LP_BUS_NAME "'",
         };
 
         for (size_t i = 0; i < ELEMENTSOF(rules); i++) {
@@ -46,12 +46,14 @@ static json_t *read_event(sd_bus_message *m) {
         if (r < 0)
                 return NULL;
         (void) clock_gettime(CLOCK_REALTIME, &now);
-        return monitor_event_new(strempty(sd_bus_message_get_member(m)), strempty(sd_bus_message_get_path(m)), arguments,
+        return monitor_event_new(strempty(sd_bus_message_get_member(m)), strempty(sd_bus_message_get_path(m)),
+                                 arguments,
                                  (uint64_t) now.tv_sec * USEC_PER_SEC + (uint64_t) now.tv_nsec / NSEC_PER_USEC);
 }
 
 static int print_event(const Options *o, json_t *event) {
         _cleanup_free_ char *text = NULL;
+        uint64_t time_usec = json_number(event, "time");
         char time_text[FORMAT_TIME_MAX];
         int r = 0;
 
@@ -59,7 +61,7 @@ static int print_event(const Options *o, json_t *event) {
                 return output_json(o, event);
         text = monitor_event_text(event);
         if (text)
-                r = printf("%s  %s\n", format_time(json_number(event, "time"), time_text, sizeof(time_text)), text) < 0 ||
+                r = printf("%s  %s\n", format_time(time_usec, time_text, sizeof(time_text)), text) < 0 ||
                     fflush(stdout) != 0;
         json_decref(event);
         return r;

@@ -14,8 +14,8 @@ static void remove_one(Action *a, const char *name, ActionResult *result) {
         call.path = path;
         /* The reply comes when everything is done, a transition included. */
         if (client_call(a->client, &call, NULL, &result->error, "a{sv}", 0) == 0)
-                action_succeed(result, "done", STYLE_GOOD, "Patch '%s' is removed: it is not applied, and its file is gone.",
-                               name);
+                action_succeed(result, "done", STYLE_GOOD,
+                               "Patch '%s' is removed: it is not applied, and its file is gone.", name);
 }
 
 static int run_remove(const Options *o, char **arguments) {

@@ -8,11 +8,11 @@
 
 static void describe_reverted(Action *a, const char *name, ActionResult *result) {
         if (options_given(a->options, OPTION_RUNTIME))
-                action_succeed(result, "done", STYLE_GOOD, "Patch '%s' is reverted; what happens at the next boot has not "
-                               "changed.", name);
+                action_succeed(result, "done", STYLE_GOOD,
+                               "Patch '%s' is reverted; what happens at the next boot has not changed.", name);
         else
-                action_succeed(result, "done", STYLE_GOOD, "Patch '%s' is reverted, and will not be reapplied at boot; it "
-                               "stays staged.", name);
+                action_succeed(result, "done", STYLE_GOOD,
+                               "Patch '%s' is reverted, and will not be reapplied at boot; it stays staged.", name);
 }
 
 static void revert_one(Action *a, const char *name, ActionResult *result) {

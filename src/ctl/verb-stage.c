@@ -18,11 +18,12 @@ static void describe_staged(Action *a, const char *path, ActionResult *result) {
                 result->patch = strdup(name);
         }
         if (json_flag(patch, "reapply"))
-                action_succeed(result, "done", STYLE_GOOD, "Patch '%s' for kernel %s is staged, and will be applied at boot.",
-                               name, json_text(patch, "kernel_release"));
+                action_succeed(result, "done", STYLE_GOOD,
+                               "Patch '%s' for kernel %s is staged, and will be applied at boot.", name,
+                               json_text(patch, "kernel_release"));
         else
-                action_succeed(result, "done", STYLE_GOOD, "Patch '%s' is staged; 'livepatchctl apply %s' applies it.", name,
-                               name);
+                action_succeed(result, "done", STYLE_GOOD, "Patch '%s' is staged; 'livepatchctl apply %s' applies it.",
+                               name, name);
 }
 
 static void stage_one(Action *a, const char *argument, ActionResult *result) {

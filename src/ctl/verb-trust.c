@@ -40,7 +40,8 @@ static int print_certificates(const Options *o, const json_t *certificates) {
         if (table_n_rows(t) > 0)
                 output_table(&out, t, NULL);
         else if (o->legend)
-                output_text(&out, "No certificate is trusted, so no module is; 'livepatchctl trust add FILE' adds one.\n");
+                output_text(&out,
+                            "No certificate is trusted, so no module is; 'livepatchctl trust add FILE' adds one.\n");
         return output_end(&out);
 }
 
@@ -83,8 +84,8 @@ static void remove_one(Action *a, const char *fingerprint, ActionResult *result)
         static const ClientCall call = { LP_OBJECT_MANAGER, LP_IFACE_MANAGER, "RemoveTrust", .action = true };
 
         if (client_call(a->client, &call, NULL, &result->error, "s", fingerprint) == 0)
-                action_succeed(result, "done", STYLE_GOOD, "Certificate %s is no longer trusted; patches that are applied stay "
-                               "so.", fingerprint);
+                action_succeed(result, "done", STYLE_GOOD,
+                               "Certificate %s is no longer trusted; patches that are applied stay so.", fingerprint);
 }
 
 static int usage(const char *text) {

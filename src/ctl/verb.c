@@ -46,10 +46,11 @@ static int check_arguments(const Verb *verb, char *const *arguments) {
         if (n >= verb->min_arguments && n <= verb->max_arguments)
                 return 0;
         if (n < verb->min_arguments)
-                (void) fprintf(stderr, "livepatchctl: '%s' needs an argument: livepatchctl %s %s\n", verb->name, verb->name,
-                               verb->arguments);
+                (void) fprintf(stderr, "livepatchctl: '%s' needs an argument: livepatchctl %s %s\n", verb->name,
+                               verb->name, verb->arguments);
         else
-                (void) fprintf(stderr, "livepatchctl: '%s' takes no argument '%s'; 'livepatchctl %s --help' shows its use\n",
+                (void) fprintf(stderr,
+                               "livepatchctl: '%s' takes no argument '%s'; 'livepatchctl %s --help' shows its use\n",
                                verb->name, arguments[verb->max_arguments], verb->name);
         return CTL_EXIT_USAGE;
 }
