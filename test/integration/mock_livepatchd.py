@@ -1,0 +1,331 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A stand-in for livepatchd, for tests of clients: the D-Bus interfaces without a kernel.
+
+Its state is the JSON file $MOCK_STATE, so that it can be killed and started again like the real one. A "module" is a
+text file 'mock NAME BEHAVIOUR [ERROR]', and a patch keeps the behaviour for the next time:
+
+    done               the job ends well after a few steps of progress
+    failed|stalled|canceled   the job ends so, with org.livepatch.Error.ERROR if given
+    slow               the job never ends
+    die                the service is killed in the middle of the job, and the patch is applied when it comes back
+    die-failed         the same, and the patch has failed
+    refuse             the call is refused with org.livepatch.Error.ERROR
+    denied, interactive   the call is refused for want of authorisation
+    vanish             the service is killed instead of answering
+
+Every call is appended to $MOCK_LOG as a line of JSON.
+"""
+
+import hashlib
+import json
+import os
+import signal
+import sys
+
+import dbus
+import dbus.mainloop.glib
+import dbus.service
+from gi.repository import GLib
+
+BUS_NAME = 'org.livepatch'
+ROOT = '/org/livepatch'
+MANAGER = 'org.livepatch.Manager'
+PATCH = 'org.livepatch.Patch'
+JOB = 'org.livepatch.Job'
+PROPERTIES = 'org.freedesktop.DBus.Properties'
+FREEDESKTOP_ERROR = 'org.freedesktop.DBus.Error.'
+RELEASE = '6.1.0-56-amd64'
+STEP_MSEC = 30
+STEPS = 3
+
+# The types of what Python cannot tell by itself.
+TYPES = {
+    'StackOrder': dbus.UInt32, 'AppliedAt': dbus.UInt64, 'AppliedBy': dbus.UInt32, 'TasksTotal': dbus.UInt32,
+    'TasksPending': dbus.UInt32, 'Id': dbus.UInt32, 'Taint': dbus.UInt64,
+    'Progress': dbus.Double,
+    'CVEs': lambda v: dbus.Array(v, signature='s'),
+    'Problems': lambda v: dbus.Array(v, signature='s'),
+    'Summary': lambda v: dbus.Dictionary({k: dbus.UInt32(n) for k, n in v.items()}, signature='su'),
+    'Error': lambda v: dbus.Struct(v, signature='ss'),
+    'Objects': lambda v: dbus.Array(
+        [(o, loaded, dbus.Array([(f, dbus.UInt32(pos), patched) for f, pos, patched in functions], signature='(sub)'))
+         for o, loaded, functions in v], signature='(sba(sub))'),
+}
+
+
+def typed(properties):
+    return dbus.Dictionary({k: TYPES.get(k, lambda v: v)(v) for k, v in properties.items()}, signature='sv')
+
+
+class Refused(dbus.DBusException):
+    def __init__(self, name, text):
+        super().__init__(text)
+        self._dbus_error_name = name if '.' in name else f'org.livepatch.Error.{name}'
+
+
+def log_call(method, **arguments):
+    with open(os.environ['MOCK_LOG'], 'a', encoding='utf-8') as f:
+        f.write(json.dumps({'method': method, **arguments}) + '\n')
+
+
+def check_options(options, known):
+    for key in options:
+        if key not in known:
+            raise Refused(FREEDESKTOP_ERROR + 'InvalidArgs', f'Unknown option {key}')
+    return {str(k): bool(v) for k, v in options.items()}
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Properties(dbus.service.Object):
+    """An object with one interface of our own, whose properties are a dictionary."""
+
+    def __init__(self, bus, path, interface, properties):
+        super().__init__(bus, path)
+        self.path, self.interface, self.properties = path, interface, properties
+
+    @dbus.service.method(PROPERTIES, in_signature='s', out_signature='a{sv}')
+    def GetAll(self, interface):
+        if interface != self.interface:
+            raise Refused(FREEDESKTOP_ERROR + 'UnknownInterface', interface)
+        return typed(self.properties)
+
+    @dbus.service.signal(PROPERTIES, signature='sa{sv}as')
+    def PropertiesChanged(self, interface, changed, invalidated):
+        pass
+
+    def change(self, **changed):
+        self.properties.update(changed)
+        self.PropertiesChanged(self.interface, typed(changed), dbus.Array([], signature='s'))
+
+
+class Job(Properties):
+    def __init__(self, manager, number, kind, patch, behaviour, error):
+        super().__init__(manager.bus, f'{ROOT}/job/{number}', JOB, {
+            'Id': number, 'Type': kind, 'Patch': patch, 'State': 'queued', 'Progress': 0.0, 'TasksTotal': 0,
+            'TasksPending': 0, 'Result': '', 'Error': ('', '')})
+        self.manager, self.behaviour, self.error, self.steps = manager, behaviour, error, 0
+        GLib.timeout_add(STEP_MSEC, self.step)
+
+    def step(self):
+        if self.properties['State'] == 'finished':
+            return False
+        self.steps = min(self.steps + 1, STEPS - 1 if self.behaviour == 'slow' else STEPS)
+        self.change(State='running', TasksTotal=100, TasksPending=100 - 100 * self.steps // STEPS,
+                    Progress=self.steps / STEPS)
+        if self.steps < STEPS:
+            return True
+        if self.behaviour.startswith('die'):
+            self.manager.settle(self, 'done' if self.behaviour == 'die' else 'failed')
+            self.manager.save()
+            die()
+        self.finish(self.behaviour)
+        return False
+
+    def finish(self, result):
+        error = ('', '') if result == 'done' or not self.error else (
+            f'org.livepatch.Error.{self.error}', f'The mock ended it as {result}')
+        self.change(State='finished', Result=result, Error=error)
+        self.manager.settle(self, result)
+        self.manager.JobRemoved(self.properties['Id'], self.path, result)
+
+    @dbus.service.method(JOB)
+    def Cancel(self):
+        log_call('Cancel', job=self.path)
+        self.finish('canceled')
+
+
+class Patch(Properties):
+    def __init__(self, manager, properties):
+        super().__init__(manager.bus, f'{ROOT}/patch/{properties["Name"].replace("_", "_5f")}', PATCH, properties)
+        self.manager = manager
+
+    def start_job(self, kind, options):
+        log_call('Patch.' + kind.capitalize(), name=self.properties['Name'],
+                 options=check_options(options, ['runtime']))
+        return self.manager.start_job(kind, self, options)
+
+    @dbus.service.method(PATCH, in_signature='a{sv}', out_signature='o')
+    def Apply(self, options):
+        if self.properties['State'] == 'applied':
+            raise Refused('AlreadyApplied', f'Patch {self.properties["Name"]} is applied already')
+        return self.start_job('apply', options)
+
+    @dbus.service.method(PATCH, in_signature='a{sv}', out_signature='o')
+    def Revert(self, options):
+        if self.properties['State'] != 'applied':
+            raise Refused('NotApplied', f'Patch {self.properties["Name"]} is not applied')
+        return self.start_job('revert', options)
+
+    @dbus.service.method(PATCH, in_signature='a{sv}')
+    def Remove(self, options):
+        log_call('Remove', name=self.properties['Name'], options=check_options(options, []))
+        self.manager.forget(self)
+
+    @dbus.service.method(PATCH, in_signature='b')
+    def SetReapply(self, reapply):
+        log_call('SetReapply', name=self.properties['Name'], reapply=bool(reapply))
+        self.change(Reapply=bool(reapply))
+        self.manager.save()
+
+
+class Manager(Properties):
+    def __init__(self, bus):
+        with open(os.environ['MOCK_STATE'], encoding='utf-8') as f:
+            self.state = json.load(f)
+        super().__init__(bus, ROOT, MANAGER, self.state['manager'])
+        self.bus, self.jobs = bus, []
+        self.patches = {p['Name']: Patch(self, p) for p in self.state['patches']}
+
+    def save(self):
+        self.state['patches'] = [p.properties for p in self.patches.values()]
+        with open(os.environ['MOCK_STATE'], 'w', encoding='utf-8') as f:
+            json.dump(self.state, f)
+
+    def behave(self, behaviour, error):
+        if behaviour == 'refuse':
+            raise Refused(error, f'The mock refuses: {error}')
+        if behaviour == 'denied':
+            raise Refused(FREEDESKTOP_ERROR + 'AccessDenied', 'The mock denies it')
+        if behaviour == 'interactive':
+            raise Refused(FREEDESKTOP_ERROR + 'InteractiveAuthorizationRequired', 'The mock wants a password')
+        if behaviour == 'vanish':
+            die()
+
+    def start_job(self, kind, patch, options):
+        behaviour, error = 'done', ''
+        if patch:
+            behaviour, error = self.state['behaviours'].get(patch.properties['Name'], ('done', ''))
+            self.behave(behaviour, error)
+            patch.change(State='applying' if kind == 'apply' else 'reverting')
+            if not options.get('runtime', False):
+                patch.change(Reapply=kind == 'apply')
+        elif 'reapply' in self.state['behaviours']:
+            behaviour, error = self.state['behaviours']['reapply']
+        job = Job(self, len(self.jobs) + 1, kind, patch.properties['Name'] if patch else '', behaviour, error)
+        self.jobs.append(job)
+        self.JobNew(job.properties['Id'], job.path)
+        return dbus.ObjectPath(job.path)
+
+    def settle(self, job, result):
+        patch = self.patches.get(job.properties['Patch'])
+        if not patch:
+            return
+        if result == 'failed':
+            patch.change(State='failed', FailureReason='The mock failed it')
+        elif result == 'done':
+            patch.change(State='applied' if job.properties['Type'] == 'apply' else 'staged')
+        self.save()
+
+    def forget(self, patch):
+        del self.patches[patch.properties['Name']]
+        patch.remove_from_connection()
+        self.InterfacesRemoved(patch.path, [PATCH])
+        self.save()
+
+    def take_module(self, fd):
+        with os.fdopen(fd.take(), 'rb') as f:
+            data = os.pread(f.fileno(), 4096, 0)
+        words = data.decode('utf-8', 'replace').split()
+        if not words or words[0] != 'mock':
+            raise Refused('MalformedModule', 'The mock takes only mock modules')
+        name, behaviour, error = words[1], words[2], words[3] if len(words) > 3 else ''
+        self.behave(behaviour, error)
+        self.state['behaviours'][name] = (behaviour, error)
+        if name not in self.patches:
+            self.patches[name] = Patch(self, {
+                'Name': name, 'KernelRelease': RELEASE, 'State': 'staged', 'Reapply': False, 'Drift': '',
+                'SignatureStatus': 'trusted', 'Signer': 'CN=Mock', 'FailureReason': '', 'QuarantineReason': '',
+                'Sha256': hashlib.sha256(data).hexdigest(), 'ModuleVersion': '1', 'Description': 'A mock'})
+            self.InterfacesAdded(self.patches[name].path, {PATCH: typed(self.patches[name].properties)})
+        return self.patches[name]
+
+    @dbus.service.method(MANAGER, in_signature='ha{sv}', out_signature='o')
+    def Apply(self, module, options):
+        patch = self.take_module(module)
+        log_call('Apply', name=patch.properties['Name'], options=check_options(options, ['runtime']))
+        if patch.properties['State'] == 'applied':
+            raise Refused('AlreadyApplied', f'Patch {patch.properties["Name"]} is applied already')
+        return self.start_job('apply', patch, options)
+
+    @dbus.service.method(MANAGER, in_signature='ha{sv}', out_signature='o')
+    def Stage(self, module, options):
+        patch = self.take_module(module)
+        log_call('Stage', name=patch.properties['Name'], options=check_options(options, ['reapply']))
+        patch.change(Reapply=bool(options.get('reapply', False)))
+        self.save()
+        return dbus.ObjectPath(patch.path)
+
+    @dbus.service.method(MANAGER, in_signature='s', out_signature='o')
+    def GetPatch(self, name):
+        if name not in self.patches:
+            raise Refused('NoSuchPatch', f"There is no patch '{name}'")
+        return dbus.ObjectPath(self.patches[name].path)
+
+    @dbus.service.method(MANAGER, out_signature='aa{sv}')
+    def ListPatches(self):
+        log_call('ListPatches')
+        return [typed({**p.properties, 'Path': dbus.ObjectPath(p.path)}) for p in self.patches.values()]
+
+    @dbus.service.method(MANAGER, out_signature='ao')
+    def ListJobs(self):
+        return [dbus.ObjectPath(j.path) for j in self.jobs]
+
+    @dbus.service.method(MANAGER, out_signature='o')
+    def Reapply(self):
+        return self.start_job('reapply', None, {})
+
+    @dbus.service.method(MANAGER, in_signature='h', out_signature='s')
+    def AddTrust(self, certificate):
+        with os.fdopen(certificate.take(), 'rb') as f:
+            data = os.pread(f.fileno(), 65536, 0)
+        if not data.startswith(b'certificate'):
+            raise Refused('InvalidCertificate', 'The mock takes only mock certificates')
+        log_call('AddTrust')
+        return hashlib.sha256(data).hexdigest()
+
+    @dbus.service.method(MANAGER, in_signature='s')
+    def RemoveTrust(self, fingerprint):
+        if len(fingerprint) < 8:
+            raise Refused('NoSuchCertificate', f"There is no certificate '{fingerprint}'")
+        log_call('RemoveTrust', fingerprint=str(fingerprint))
+
+    @dbus.service.method(MANAGER, out_signature='aa{sv}')
+    def ListTrust(self):
+        return [dbus.Dictionary({
+            **c, 'not-before': dbus.UInt64(c['not-before']), 'not-after': dbus.UInt64(c['not-after'])}, signature='sv')
+            for c in self.state['certificates']] or dbus.Array([], signature='a{sv}')
+
+    @dbus.service.signal(MANAGER, signature='uo')
+    def JobNew(self, number, job):
+        pass
+
+    @dbus.service.signal(MANAGER, signature='uos')
+    def JobRemoved(self, number, job, result):
+        pass
+
+    @dbus.service.signal('org.freedesktop.DBus.ObjectManager', signature='oa{sa{sv}}')
+    def InterfacesAdded(self, path, interfaces):
+        pass
+
+    @dbus.service.signal('org.freedesktop.DBus.ObjectManager', signature='oas')
+    def InterfacesRemoved(self, path, interfaces):
+        pass
+
+
+def main():
+    dbus.mainloop.glib.DBusGMainLoop(set_as_default=True)
+    bus = dbus.SystemBus()
+    # The objects before the name: whoever was waiting for the name asks at once.
+    manager = Manager(bus)
+    name = dbus.service.BusName(BUS_NAME, bus, do_not_queue=True)
+    assert manager and name
+    GLib.MainLoop().run()
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
