@@ -2,6 +2,8 @@
 /* A kernel module held once as immutable bytes behind one descriptor. */
 
 #include <fcntl.h>
+#include <openssl/evp.h>
+#include <openssl/sha.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -11,7 +13,6 @@
 #include "common/fd-util.h"
 #include "common/string-util.h"
 #include "kmod/decompress.h"
-#include "kmod/image-digest.h"
 #include "kmod/module-image.h"
 #include "kmod/module-signature.h"
 
@@ -20,7 +21,6 @@
 #endif
 
 #define CHUNK_SIZE KIB(256)
-#define SEND_SIZE MIB(1)
 
 #define ALL_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
 
@@ -32,7 +32,7 @@ struct ModuleImage {
         size_t size;
         ModuleCompression compression;
         char sha256[SHA256_HEX_LENGTH + 1];
-        uint8_t payload_sha256[IMAGE_DIGEST_SIZE];
+        uint8_t payload_sha256[SHA256_DIGEST_LENGTH];
 };
 
 /* Takes chunks of a module and leaves them, decompressed, in a memfd. */
@@ -43,11 +43,9 @@ typedef struct ImageWriter {
         uint64_t n_written;
         ModuleCompression compression;
         Decompressor *decompressor;
-        ImageDigest *digest;
 } ImageWriter;
 
 static void image_writer_done(ImageWriter *w) {
-        w->digest = image_digest_free(w->digest);
         w->fd = safe_close(w->fd);
         w->decompressor = decompressor_free(w->decompressor);
 }
@@ -67,25 +65,16 @@ static int image_writer_init(ImageWriter *w, uint64_t max_size, Failure *f) {
         if (fd < 0)
                 return failure_set(f, fd, "Cannot create memory for the module: %s", strerror(-fd));
         *w = (ImageWriter) { .fd = fd, .max_size = max_size };
-        return image_digest_new(fd, &w->digest) < 0 ? failure_oom(f) : 0;
-}
-
-static void image_writer_advance(ImageWriter *w, size_t size) {
-        w->n_written += size;
-        image_digest_advance(w->digest, w->n_written);
+        return 0;
 }
 
 static int image_writer_write(void *userdata, const uint8_t *data, size_t size) {
         ImageWriter *w = userdata;
-        int r;
 
         if (size > w->max_size - w->n_written)
                 return -EFBIG;
-        r = write_all(w->fd, data, size);
-        if (r < 0)
-                return r;
-        image_writer_advance(w, size);
-        return 0;
+        w->n_written += size;
+        return write_all(w->fd, data, size);
 }
 
 static int image_writer_fail(const ImageWriter *w, int error, Failure *f) {
@@ -147,18 +136,26 @@ static int image_map(ModuleImage *image, size_t size) {
         return 0;
 }
 
-static int image_take_digests(ModuleImage *image, ImageDigest *digest) {
-        size_t payload_size = image->size;
-        uint8_t all[IMAGE_DIGEST_SIZE];
+/* One pass for both digests: the state at the end of the payload is finished in a copy. */
+static int image_digest(ModuleImage *image) {
+        EVP_MD_CTX *all = EVP_MD_CTX_new(), *payload = EVP_MD_CTX_new();
+        uint8_t digest[SHA256_DIGEST_LENGTH];
         ModuleSignature signature;
-        int r;
+        size_t payload_size = image->size;
+        bool ok;
 
         if (module_signature_parse_untrusted(image->data, image->size, &signature, NULL) == 0)
                 payload_size = signature.payload_size;
-        r = image_digest_finish(digest, image->data, image->size, payload_size, all, image->payload_sha256);
-        if (r < 0)
-                return r;
-        hex_encode(all, sizeof(all), image->sha256);
+        ok = all && payload && EVP_DigestInit_ex(all, EVP_sha256(), NULL) == 1 &&
+             EVP_DigestUpdate(all, image->data, payload_size) == 1 && EVP_MD_CTX_copy_ex(payload, all) == 1 &&
+             EVP_DigestFinal_ex(payload, image->payload_sha256, NULL) == 1 &&
+             EVP_DigestUpdate(all, image->data + payload_size, image->size - payload_size) == 1 &&
+             EVP_DigestFinal_ex(all, digest, NULL) == 1;
+        EVP_MD_CTX_free(all);
+        EVP_MD_CTX_free(payload);
+        if (!ok)
+                return -ENOTRECOVERABLE;
+        hex_encode(digest, sizeof(digest), image->sha256);
         return 0;
 }
 
@@ -184,7 +181,7 @@ static int image_writer_finish(ImageWriter *w, ModuleImage **ret, Failure *f) {
                 r = image_map(image, (size_t) w->n_written);
         if (r < 0)
                 return failure_set(f, r, "Cannot seal the module in memory: %s", strerror(-r));
-        r = image_take_digests(image, w->digest);
+        r = image_digest(image);
         if (r < 0)
                 return failure_set(f, r, "Cannot compute the SHA-256 digest of the module");
         *ret = TAKE_PTR(image);
@@ -216,7 +213,7 @@ static ssize_t read_chunk(int fd, uint8_t *buffer, off_t offset) {
 static int image_writer_send(ImageWriter *w, int fd, Failure *f) {
         while (w->n_written < w->max_size) {
                 off_t offset = (off_t) w->n_written;
-                ssize_t n = sendfile(w->fd, fd, &offset, MIN(w->max_size - w->n_written, SEND_SIZE));
+                ssize_t n = sendfile(w->fd, fd, &offset, MIN(w->max_size - w->n_written, (uint64_t) MIB(16)));
 
                 if (n < 0 && errno == EINTR)
                         continue;
@@ -224,7 +221,7 @@ static int image_writer_send(ImageWriter *w, int fd, Failure *f) {
                         break;
                 if (n < 0)
                         return image_writer_fail(w, negative_errno(), f);
-                image_writer_advance(w, (size_t) n);
+                w->n_written += (uint64_t) n;
                 w->n_read = w->n_written;
         }
         return 0;

@@ -183,7 +183,7 @@ static void assert_digests(const char *data, size_t size, size_t payload_size) {
         module_image_unref(image);
 }
 
-/* Digests are computed beside the copy there; a signature of any size must not get into that of the payload. */
+/* One pass for both digests, wherever the signature begins. */
 TEST(digests_of_a_large_file) {
         static const char marker[] = "~Module signature appended~\n";
         static const uint32_t signatures[] = { 1, 1000, KIB(256), KIB(511), KIB(512), KIB(513), MIB(3), MIB(9) };
