@@ -204,19 +204,33 @@ void manager_refresh_patch(Manager *manager, Patch *patch) {
         manager_notify_patch(manager, patch, changed);
 }
 
+/* What clients see differently, the state apart, which is derived anew. */
+static int record_changes(const PatchRecord *before, const PatchRecord *after) {
+        int what = 0;
+
+        if (!before || !after)
+                return before == after ? 0 : _PATCH_CHANGED_ALL;
+        if (!streq_ptr(before->sha256, after->sha256) || before->signature_status != after->signature_status ||
+            before->origin != after->origin)
+                what |= PATCH_CHANGED_BUILD | PATCH_CHANGED_OBJECTS | PATCH_CHANGED_STATE;
+        if (before->reapply != after->reapply)
+                what |= PATCH_CHANGED_REAPPLY;
+        return what;
+}
+
 void manager_set_record(Manager *manager, const char *patch_id, PatchRecord *record) {
         Patch *patch = manager_find_patch(manager, patch_id);
+        int what;
 
         if (!patch) {
                 patch_record_free(record);
                 return;
         }
+        what = record_changes(patch->record, record);
         patch_record_free(patch->record);
         patch->record = record;
         sort_patches(manager);
-        if (record)
-                manager_notify_patch(manager, patch, PATCH_CHANGED_BUILD | PATCH_CHANGED_REAPPLY |
-                                                             PATCH_CHANGED_OBJECTS | PATCH_CHANGED_STATE);
+        manager_notify_patch(manager, patch, what);
         manager_refresh_patch(manager, patch);
 }
 
