@@ -58,10 +58,11 @@ static const char *text_replace(const Patch *p) {
         return tristate_to_string(p->record ? p->record->replace : TRISTATE_UNKNOWN);
 }
 
+/* One without a record is somebody else's, or was just handed over and waits for its first load. */
 static const char *text_origin(const Patch *p) {
         if (p->record)
                 return origin_to_string(p->record->origin);
-        return origin_to_string(p->state == PATCH_EXTERNAL ? ORIGIN_EXTERNAL : ORIGIN_VENDOR);
+        return origin_to_string(patch_is_loaded(p) || p->klp ? ORIGIN_EXTERNAL : ORIGIN_LOCAL);
 }
 
 static const char *text_failure_reason(const Patch *p) {
