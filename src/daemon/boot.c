@@ -90,17 +90,42 @@ static const char *reason_to_skip(const KernelInfo *kernel) {
         return NULL;
 }
 
-static int prepare(Boot *boot, int root_fd, Failure *f) {
+static void ignore_patch(void *userdata _unused_, const Patch *patch _unused_) {
+}
+
+static void ignore_patch_change(void *userdata _unused_, const Patch *patch _unused_, PatchChange what _unused_) {
+}
+
+static void ignore_job(void *userdata _unused_, const Job *job _unused_) {
+}
+
+static void ignore_manager_change(void *userdata _unused_) {
+}
+
+/* An observer is told everything; here only the job matters. */
+static void observe(Boot *boot) {
         static const ManagerObserver observer = {
+                .patch_added = ignore_patch,
+                .patch_changed = ignore_patch_change,
+                .patch_removed = ignore_patch,
+                .job_added = ignore_job,
                 .job_changed = on_job_changed,
                 .job_finished = on_job_finished,
+                .job_removed = ignore_job,
+                .manager_changed = ignore_manager_change,
         };
+
+        manager_set_observer(boot->manager, &observer, boot);
+}
+
+static int prepare(Boot *boot, int root_fd, Failure *f) {
         const Config *config;
         int r;
 
         r = manager_new(boot->event, root_fd, &boot->manager, f);
         if (r != 0)
                 return r;
+        manager_set_booting(boot->manager);
         config = manager_config(boot->manager);
         for (char **problem = config->problems; problem && *problem; problem++)
                 log_warning("%s", *problem);
@@ -113,7 +138,7 @@ static int prepare(Boot *boot, int root_fd, Failure *f) {
         r = manager_start(boot->manager, f);
         if (r != 0)
                 return r;
-        manager_set_observer(boot->manager, &observer, boot);
+        observe(boot);
         return manager_reapply(boot->manager, 0, on_begun, boot, f);
 }
 
