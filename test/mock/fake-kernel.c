@@ -231,6 +231,9 @@ int fake_kernel_load(int root_fd, const ModuleInfo *info) {
         (void) fake_kernel_set_attribute(root_fd, "proc/sys/kernel/tainted", TAINT_AFTER_LOAD);
         (void) fake_kernel_log(root_fd, 5, "livepatch: enabling patch '%s'", info->name);
         (void) fake_kernel_log(root_fd, 5, "livepatch: '%s': starting patching transition", info->name);
+        /* Every task has its state before the transition can be seen (klp_init_transition(),
+         * kernel/livepatch/transition.c). */
+        (void) fake_kernel_set_tasks(root_fd, 1, 0);
         r = appear(root_fd, "sys/kernel/livepatch", info, create_patch);
         if (r < 0)
                 return r;
