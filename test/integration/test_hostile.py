@@ -1,0 +1,237 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Clients that mean no good: wrong types, descriptors that are no files, unknown options, bursts."""
+
+import os
+import socket
+import tempfile
+
+import fixtures
+import harness
+from gi.repository import GLib
+
+INVALID = harness.FREEDESKTOP_ERROR + 'InvalidArgs'
+
+
+class Hostile(harness.IntegrationTest):
+    def with_fd(self, member, fd):
+        arguments = ('(h)', 0) if member == 'AddTrust' else ('(ha{sv})', 0, {})
+        return self.client.manager(member, *arguments, fds=[fd])
+
+    def refused_everywhere(self, fd, names=('InvalidFile',)):
+        """Every method that takes a descriptor refuses this one; the daemon goes on."""
+        for member in ['Apply', 'Stage', 'AddTrust', 'Inspect']:
+            try:
+                report = self.with_fd(member, fd)
+                self.assertEqual(member, 'Inspect')
+                self.assertIs(report['would-apply'], False)
+                name = report['refusal']
+            except harness.CallError as e:
+                name = e.name
+            self.assertIn(name.removeprefix(harness.ERROR), names, member)
+        self.alive()
+
+    def alive(self):
+        self.assertEqual(self.client.get(harness.ROOT_PATH, harness.MANAGER, 'KernelRelease'), fixtures.RELEASE)
+        self.assertIsNone(self.daemon.process.poll())
+        self.assertEqual((self.inserted(), self.stored(), self.client.manager('ListPatches')), ([], [], []))
+
+    def test_directory(self):
+        fd = os.open(self.directory, os.O_RDONLY)
+        self.addCleanup(os.close, fd)
+        self.refused_everywhere(fd)
+
+    def test_fifo(self):
+        os.mkfifo(self.path('fifo'))
+        fd = os.open(self.path('fifo'), os.O_RDWR)
+        self.addCleanup(os.close, fd)
+        self.refused_everywhere(fd)
+
+    def test_devices(self):
+        for path in ['/dev/zero', '/dev/null', '/dev/full', '/dev/tty']:
+            try:
+                fd = os.open(path, os.O_RDONLY)
+            except OSError:
+                continue
+            self.addCleanup(os.close, fd)
+            self.refused_everywhere(fd)
+
+    def test_sockets_and_others(self):
+        pair = socket.socketpair()
+        self.addCleanup(pair[0].close)
+        self.addCleanup(pair[1].close)
+        read_end, write_end = os.pipe()
+        self.addCleanup(os.close, read_end)
+        self.addCleanup(os.close, write_end)
+        for fd in [pair[0].fileno(), read_end, write_end]:
+            self.refused_everywhere(fd)
+
+    def test_not_open_for_reading(self):
+        with open(self.path('module'), 'wb') as f:
+            f.write(fixtures.module())
+        for flags in [os.O_WRONLY, os.O_PATH]:
+            fd = os.open(self.path('module'), flags)
+            self.addCleanup(os.close, fd)
+            self.refused_everywhere(fd)
+
+    def test_files_that_are_not_modules(self):
+        for data in [b'', b'\0', b'\xff' * 100000, os.urandom(4096)]:
+            with harness.memory_file(data) as f:
+                self.refused_everywhere(f.fileno(), ('Unsigned', 'MalformedModule', 'InvalidCertificate', 'TooLarge'))
+
+    def test_huge_sparse_file(self):
+        with tempfile.TemporaryFile() as f:
+            f.truncate(1 << 40)
+            self.refused_everywhere(f.fileno(), ('TooLarge', 'InvalidCertificate', 'LimitsExceeded'))
+
+    def test_proc_files(self):
+        for path in ['/proc/self/mem', '/proc/self/maps', '/proc/self/status']:
+            fd = os.open(path, os.O_RDONLY)
+            self.addCleanup(os.close, fd)
+            self.refused_everywhere(fd, ('Unsigned', 'MalformedModule', 'InvalidCertificate', 'InvalidFile', 'TooLarge',
+                                         'Failed'))
+
+    def test_file_that_blocks(self):
+        """Whoever reads it waits for ever; others are served, and the daemon can be stopped."""
+        try:
+            fd = os.open('/proc/kmsg', os.O_RDONLY)
+        except OSError as e:
+            self.skipTest(f'no file at hand that blocks: {e}')
+        self.addCleanup(os.close, fd)
+        blocked = self.client.begin(harness.ROOT_PATH, harness.MANAGER, 'Inspect', '(ha{sv})', 0, {}, fds=[fd])
+        self.client.stage(fixtures.module())
+        self.stop_daemon()
+        blocked.wait()
+        self.assertIsNotNone(blocked.error)
+
+    def test_file_position_does_not_matter(self):
+        with harness.memory_file(fixtures.module()) as f:
+            f.seek(0, os.SEEK_END)
+            path = self.client.manager('Stage', '(ha{sv})', 0, {}, fds=[f.fileno()])
+        self.assertEqual(self.client.state(path), 'staged')
+
+    def test_file_that_changes_afterwards(self):
+        """What was verified is what is loaded."""
+        self.control('insert-hold', '')
+        with open(self.path('module'), 'wb+') as f:
+            f.write(fixtures.module())
+            f.flush()
+            job = self.client.manager('Apply', '(ha{sv})', 0, {}, fds=[f.fileno()])
+            f.seek(0)
+            f.write(b'\0' * 5000)
+            f.flush()
+        self.control('insert-hold', None)
+        self.assertEqual(self.client.wait_job(job)['Result'], 'done')
+        sha256 = self.client.get('/org/livepatch/patch/lp_5fone', harness.PATCH, 'Sha256')
+        self.assertEqual(self.read('ctl/inserted').split(), ['lp_one', sha256])
+
+    def test_descriptor_index_out_of_range(self):
+        with harness.memory_file(fixtures.module()) as f:
+            with self.assertRaises(Exception):
+                self.client.manager('Apply', '(ha{sv})', 7, {}, fds=[f.fileno()])
+        with self.assertRaises(Exception):
+            self.client.manager('Apply', '(ha{sv})', 0, {})
+        self.client = self.new_client()
+        self.alive()
+
+    def test_wrong_types(self):
+        for member, signature, arguments in [
+                ('Apply', '(s)', ('x',)), ('Apply', '()', ()), ('Apply', '(a{sv})', ({},)), ('Stage', '(us)', (1, 'x')),
+                ('Inspect', '(ah)', ([],)), ('GetPatch', '(u)', (1,)), ('GetPatch', '(ss)', ('a', 'b')),
+                ('ListPatches', '(s)', ('x',)), ('Reapply', '(b)', (True,)), ('RemoveTrust', '(ay)', ([1, 2],)),
+                ('ListTrust', '(v)', (GLib.Variant('s', 'x'),))]:
+            self.assert_error(INVALID, self.client.manager, member, signature, *arguments)
+        self.alive()
+
+    def test_unknown_options(self):
+        for member in ['Apply', 'Stage', 'Inspect']:
+            text = self.assert_error(INVALID, self.with_options, member, {'force': GLib.Variant('b', True)})
+            self.assertIn("'force'", text)
+        self.assertIn("'runtime'", self.assert_error(INVALID, self.with_options, 'Apply',
+                                                     {'Runtime': GLib.Variant('b', True)}))
+        self.assertIn("'reapply'", self.assert_error(INVALID, self.with_options, 'Stage',
+                                                     {'': GLib.Variant('b', True)}))
+        text = self.assert_error(INVALID, self.with_options, 'Apply',
+                                 {'a\x1b[2J\u202e' + 'x' * 10000: GLib.Variant('b', True)})
+        self.assertNotIn('\x1b', text)
+        self.assertLess(len(text), 300)
+        self.alive()
+
+    def with_options(self, member, options):
+        with harness.memory_file(fixtures.module()) as f:
+            return self.client.manager(member, '(ha{sv})', 0, options, fds=[f.fileno()])
+
+    def test_options_of_the_wrong_type(self):
+        for value in [GLib.Variant('s', 'yes'), GLib.Variant('u', 1), GLib.Variant('v', GLib.Variant('b', True)),
+                      GLib.Variant('ab', [True])]:
+            self.assertIn("'runtime'", self.assert_error(INVALID, self.with_options, 'Apply', {'runtime': value}))
+        self.alive()
+
+    def test_option_given_twice(self):
+        pair = GLib.Variant('{sv}', ('runtime', GLib.Variant('b', True)))
+        options = GLib.Variant.new_array(GLib.VariantType('{sv}'), [pair, pair])
+        with harness.memory_file(fixtures.module()) as f:
+            arguments = GLib.Variant.new_tuple(GLib.Variant('h', 0), options)
+            with self.assertRaises(harness.CallError) as caught:
+                self.client._call(harness.NAME, harness.ROOT_PATH, harness.MANAGER, 'Apply', arguments, [f.fileno()])
+        self.assertEqual(caught.exception.name, INVALID)
+        self.alive()
+
+    def test_options_of_patches(self):
+        path = self.client.stage(fixtures.module())
+        force = {'force': GLib.Variant('b', True)}
+        for member in ['Apply', 'Revert', 'Remove']:
+            self.assert_error(INVALID, self.client.patch, path, member, '(a{sv})', force)
+        self.assert_error(INVALID, self.client.patch, path, 'Remove', '(a{sv})', {'runtime': GLib.Variant('b', True)})
+        self.assert_error(INVALID, self.client.patch, path, 'SetReapply', '(s)', 'yes')
+        self.assertEqual(self.client.state(path), 'staged')
+
+    def test_unknown_members(self):
+        self.assert_error(harness.FREEDESKTOP_ERROR + 'UnknownMethod', self.client.manager, 'Force')
+        self.assert_error(harness.FREEDESKTOP_ERROR + 'UnknownProperty', self.client.get, harness.ROOT_PATH,
+                          harness.MANAGER, 'Nonsense')
+        with self.assertRaises(harness.CallError):
+            self.client.call(harness.ROOT_PATH, harness.PROPERTIES, 'Set', '(ssv)', harness.MANAGER, 'Mode',
+                             GLib.Variant('s', 'off'))
+        self.alive()
+
+    def test_names_that_polkit_would_show(self):
+        for name in ['', 'zz', 'a' * 1000, 'ab\ncd', '12 34', '\u202e12', '$(patch)']:
+            self.assert_error(INVALID, self.client.manager, 'RemoveTrust', '(s)', name)
+
+    def test_burst_of_calls(self):
+        calls = [self.client.begin(harness.ROOT_PATH, harness.MANAGER, 'ListPatches') for _ in range(100)]
+        for call in calls:
+            call.wait()
+            self.assertIsNone(call.error)
+        self.alive()
+
+    def test_burst_of_modules(self):
+        """Many at once are served or refused, each with an answer, and nothing is left behind."""
+        with harness.memory_file(fixtures.build()) as f:
+            calls = [self.client.begin(harness.ROOT_PATH, harness.MANAGER, 'Apply', '(ha{sv})', 0, {},
+                                       fds=[f.fileno()]) for _ in range(100)]
+            for call in calls:
+                call.wait()
+                self.assertIn(call.error, [harness.ERROR + 'Unsigned', harness.ERROR + 'LimitsExceeded'])
+        self.alive()
+        self.client.apply_and_wait(fixtures.module())
+
+    def test_no_descriptors_leak(self):
+        def count():
+            return len(os.listdir(f'/proc/{self.daemon.process.pid}/fd'))
+
+        def abuse():
+            for _ in range(20):
+                with harness.memory_file(b'x') as f:
+                    for member in ['Apply', 'Stage', 'AddTrust']:
+                        with self.assertRaises(harness.CallError):
+                            self.with_fd(member, f.fileno())
+        abuse()
+        before = count()
+        abuse()
+        self.assertLessEqual(count(), before)
+
+
+if __name__ == '__main__':
+    harness.main()
