@@ -102,7 +102,7 @@ static int explain_call(CtlError *e, const ClientCall *call, const sd_bus_error 
         return e->exit_code;
 }
 
-static int call_once(Client *c, const ClientCall *call, sd_bus_message **ret_reply, sd_bus_error *error,
+static int send_call(Client *c, const ClientCall *call, sd_bus_message **ret_reply, sd_bus_error *error,
                      const char *types, va_list ap) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
@@ -127,10 +127,10 @@ static int callv(Client *c, const ClientCall *call, sd_bus_message **ret_reply, 
         if (call->action)
                 start_agent(c);
         va_copy(again, ap);
-        r = call_once(c, call, ret_reply, &error, types, ap);
+        r = send_call(c, call, ret_reply, &error, types, ap);
         if (r < 0 && !call->action && daemon_went_away(&error)) {
                 sd_bus_error_free(&error);
-                r = call_once(c, call, ret_reply, &error, types, again);
+                r = send_call(c, call, ret_reply, &error, types, again);
         }
         va_end(again);
         return r < 0 ? explain_call(e, call, &error, r) : 0;
