@@ -57,7 +57,9 @@ static char *run_tool(const char *command, const void *data, size_t size, size_t
         char *out;
 
         test_write_bytes(test_tmpdir(), "in", data, size);
-        ASSERT_TRUE(asprintf(&line, "cd '%s' && %s < in > out", test_tmpdir_path(), command) > 0);
+        /* meson's MALLOC_PERTURB_ would have the tools fill hundreds of megabytes. */
+        ASSERT_TRUE(asprintf(&line, "unset MALLOC_PERTURB_; cd '%s' && %s < in > out", test_tmpdir_path(),
+                             command) > 0);
         if (system(line) != 0)
                 test_skip(command);
         ASSERT_OK(read_file_at(test_tmpdir(), "out", LIMIT, &out, ret_size));
