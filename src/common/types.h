@@ -22,8 +22,9 @@ typedef enum PatchState {
         _PATCH_STATE_INVALID = -EINVAL,
 } PatchState;
 
-/* The verdict on a module's signature. TRUSTED is the only good one. */
+/* The verdict on a module's signature. TRUSTED is the only good one, and not what zeroed memory says. */
 typedef enum SignatureStatus {
+        SIGNATURE_UNCHECKED, /* could not or need not be checked (an external patch); never "fine" */
         SIGNATURE_TRUSTED,
         SIGNATURE_UNSIGNED,
         SIGNATURE_MALFORMED,
@@ -34,7 +35,6 @@ typedef enum SignatureStatus {
         SIGNATURE_WRONG_KEY_USAGE,
         SIGNATURE_REVOKED,
         SIGNATURE_WEAK_ALGORITHM,
-        SIGNATURE_UNCHECKED, /* could not or need not be checked (an external patch); never "fine" */
         _SIGNATURE_STATUS_MAX,
         _SIGNATURE_STATUS_INVALID = -EINVAL,
 } SignatureStatus;
