@@ -147,7 +147,7 @@ def target_module(vm: Machine, check: Check) -> None:
 
 @scenario("standard input, compressed files, several digests and keys", tags=["core"])
 def ways_in(vm: Machine, check: Check) -> None:
-    trust(vm, "ca", "other", "codesign")
+    trust(vm, "signer", "other", "codesign", "mok", "ec")
     with_input = vm.run("livepatchctl apply -", stdin=vm.get(f"{SIGNED}/lp_cmdline.ko"))
     check.equal("a module from standard input", with_input.rc, 0, with_input)
     check.contains("is applied", vm.read("/proc/cmdline"), "lp_cmdline")
@@ -165,7 +165,7 @@ def stage_ahead(vm: Machine, check: Check) -> None:
     trust(vm)
     r = ctl(vm, "stage", f"{VARIANTS}/other_kernel.ko")
     check.equal("a kernel that is not installed is refused", r.rc, 5, r)
-    release = json.loads(vm.ok(f"livepatchctl inspect --json=short {VARIANTS}/other_kernel.ko || true"))["kernel_release"]
+    release = json.loads(vm.ok(f"livepatchctl inspect --json=short {VARIANTS}/other_kernel.ko || true"))["modules"][0]["kernel_release"]
     vm.ok(f"mkdir -p /usr/lib/modules/{release}")
     r = ctl(vm, "stage", "--reapply", f"{VARIANTS}/other_kernel.ko")
     check.equal("one that is installed is fine", r.rc, 0, r)
