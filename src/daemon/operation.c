@@ -63,7 +63,8 @@ void operation_end_errno(Operation *operation, int error) {
         _cleanup_failure_ Failure failure = {};
 
         (void) failure_set(&failure, error,
-                           "livepatchd could not go on with '%s': %s. 'livepatchctl status' shows what state it is in", operation->name, strerror(-error));
+                           "livepatchd could not go on with '%s': %s. 'livepatchctl status' shows what state it is in",
+                           operation->name, strerror(-error));
         operation_end(operation, JOB_RESULT_FAILED, &failure);
 }
 
