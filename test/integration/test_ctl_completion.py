@@ -12,7 +12,10 @@ COMPLETION = Path(os.environ.get('LIVEPATCH_SOURCE_DIR', Path(__file__).parents[
 
 # What readline does, with livepatchctl itself replaced.
 SCRIPT = """
-livepatchctl() { echo "$*" >>"$CALLS"; case $* in *trust*) echo "1212  admin";; *) printf '%s  applied\\n' lp_a lp_b;; esac; }
+livepatchctl() {
+        echo "$*" >>"$CALLS"
+        case $* in *trust*) echo "1212  admin";; *) printf '%s  applied\\n' lp_a lp_b;; esac
+}
 source "$COMPLETION"
 COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
 _livepatchctl
