@@ -29,8 +29,9 @@ int read_int_at(int dir_fd, const char *path, int *ret);
 /* Writes a short string with one write(2), as sysfs wants it. Does not create. */
 int write_string_at(int dir_fd, const char *path, const char *value);
 
-/* Durable replacement: temporary file in the same directory, fsync, rename, fsync of the directory. On failure the old
- * content stands and no temporary file is left. */
+/* Durable replacement: temporary file in the same directory, fsync, rename, fsync of the directory. On failure no
+ * temporary file is left and the old content stands, but for one case: when the directory cannot be synced after the
+ * rename the new content is in place and may not survive a power cut. */
 int write_file_atomic_at(int dir_fd, const char *path, const void *data, size_t size, mode_t mode);
 
 /* The same, content copied from an open file of known size (from offset 0). */
