@@ -48,9 +48,7 @@ int client_job_subscribe(Client *c, CtlError *e) {
                 int r = sd_bus_add_match(client_bus(c), NULL, rules[i], NULL, NULL);
 
                 if (r < 0)
-                        return ctl_error_set(e, r,
-                                             "Failed to subscribe to livepatchd's signals: %s. Nothing was changed.",
-                                             strerror(-r));
+                        return client_not_connected(c, e, r);
         }
         return 0;
 }

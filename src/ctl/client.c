@@ -77,7 +77,18 @@ static bool daemon_went_away(const sd_bus_error *error) {
         return is_error(error, SD_BUS_ERROR_NO_REPLY) || is_error(error, SD_BUS_ERROR_DISCONNECTED);
 }
 
-static int explain_call(CtlError *e, const ClientCall *call, const sd_bus_error *error, int r) {
+int client_not_connected(const Client *c, CtlError *e, int r) {
+        return explain_connection(e, c->options, r);
+}
+
+/* The connection to the bus, not to livepatchd: over SSH it fails only when it is used. */
+static bool connection_is_lost(int r) {
+        return r == -ENOTCONN || r == -ECONNRESET || r == -EPIPE || r == -ECONNREFUSED;
+}
+
+static int explain_call(const Client *c, CtlError *e, const ClientCall *call, const sd_bus_error *error, int r) {
+        if (connection_is_lost(r) && !daemon_went_away(error))
+                return explain_connection(e, c->options, r);
         if (!sd_bus_error_is_set(error))
                 return ctl_error_set(e, r, "Failed to call livepatchd: %s.", strerror(-r));
         if (daemon_went_away(error)) {
@@ -133,7 +144,7 @@ static int callv(Client *c, const ClientCall *call, sd_bus_message **ret_reply, 
                 r = send_call(c, call, ret_reply, &error, types, again);
         }
         va_end(again);
-        return r < 0 ? explain_call(e, call, &error, r) : 0;
+        return r < 0 ? explain_call(c, e, call, &error, r) : 0;
 }
 
 int client_call(Client *c, const ClientCall *call, sd_bus_message **ret_reply, CtlError *e, const char *types, ...) {

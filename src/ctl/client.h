@@ -48,5 +48,8 @@ int client_get_patch(Client *c, const char *name, char **ret_path, CtlError *e);
 /* The same, and all its properties. */
 int client_get_patch_properties(Client *c, const char *name, json_t **ret, CtlError *e);
 
-/* "No such file" and friends become an error of this kind: out of memory, or a reply that makes no sense. */
+/* Explains that the bus cannot be reached (any more). */
+int client_not_connected(const Client *c, CtlError *e, int r);
+
+/* Explains a reply that makes no sense (or out of memory). */
 int client_bad_reply(CtlError *e, int r);

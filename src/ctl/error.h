@@ -10,6 +10,7 @@ enum {
         CTL_EXIT_FAILED = 1,
         CTL_EXIT_USAGE = 2,
         CTL_EXIT_NOT_AUTHORISED = 3,
+        CTL_EXIT_MAX = 7,
 };
 
 typedef struct CtlError {

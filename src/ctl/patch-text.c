@@ -171,7 +171,7 @@ static void show_objects(Output *out, const json_t *patch) {
                                      "not known: the module sets them up only when it is loaded");
                 return;
         }
-        output_field(out, "Functions", STYLE_NORMAL, "%s", "");
+        output_text(out, "%*s:\n", OUTPUT_LABEL_WIDTH, "Functions");
         json_array_foreach(objects, i, object)
                 show_object(out, object);
 }

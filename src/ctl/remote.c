@@ -2,6 +2,7 @@
 /* --host= for what the bus connection over SSH cannot carry: files, whose descriptors stay on this machine. */
 
 #include <string.h>
+#include <sys/wait.h>
 
 #include "common/string-util.h"
 #include "ctl/module-file.h"
@@ -24,7 +25,7 @@ static int append_output_options(char ***argv, const Options *o) {
         return r;
 }
 
-static int build_command_line(const Options *o, char *const *command, bool forward_options, char ***ret) {
+static int build_command_line(const Options *o, char *const *command, char ***ret) {
         static const char *const ssh[] = { "ssh", "-xT", "--" };
         _cleanup_strv_free_ char **argv = NULL;
         int r = 0;
@@ -35,31 +36,46 @@ static int build_command_line(const Options *o, char *const *command, bool forwa
                 r = strv_append(&argv, o->host);
         for (char *const *i = command; r >= 0 && *i; i++)
                 r = strv_append(&argv, *i);
-        if (r >= 0 && forward_options)
-                r = append_output_options(&argv, o);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(argv);
         return 0;
 }
 
-int remote_exec(const Options *o, int input_fd, char *const *command, bool forward_options) {
+_noreturn_ static void become_ssh(const Options *o, int input_fd, char *const *argv) {
+        if (input_fd < 0 || dup2(input_fd, STDIN_FILENO) >= 0)
+                (void) execvp(argv[0], argv);
+        output_error(o, "Failed to run ssh, which --host= needs. Nothing was changed");
+        _exit(CTL_EXIT_FAILED);
+}
+
+/* ssh(1) exits with 255 when there is no connection, a shell with 127 when the other machine has no livepatchctl; what
+ * went wrong has been said by then. */
+static int exit_code_of(int status) {
+        return WIFEXITED(status) && WEXITSTATUS(status) <= CTL_EXIT_MAX ? WEXITSTATUS(status) : CTL_EXIT_FAILED;
+}
+
+int remote_run(const Options *o, int input_fd, char *const *command) {
         _cleanup_strv_free_ char **argv = NULL;
         _cleanup_ctl_error_ CtlError e = {};
-        int r = build_command_line(o, command, forward_options, &argv);
+        int r = build_command_line(o, command, &argv), status;
+        pid_t pid;
 
         if (r < 0) {
                 ctl_error_oom(&e);
                 return output_failure(o, &e);
         }
-        if (input_fd < 0 || dup2(input_fd, STDIN_FILENO) >= 0)
-                (void) execvp(argv[0], argv);
-        ctl_error_set(&e, negative_errno(),
-                      "Failed to run ssh: %m. Nothing was changed; --host= needs it on this machine.");
-        return output_failure(o, &e);
+        pid = fork();
+        if (pid == 0)
+                become_ssh(o, input_fd, argv);
+        if (pid < 0 || waitpid(pid, &status, 0) < 0) {
+                ctl_error_set(&e, negative_errno(), "Failed to run ssh, which --host= needs: %m.");
+                return output_failure(o, &e);
+        }
+        return exit_code_of(status);
 }
 
-int remote_exec_with_file(const Options *o, char *const *words, char *const *files) {
+int remote_run_with_file(const Options *o, char *const *words, char *const *files) {
         _cleanup_strv_free_ char **command = NULL;
         _cleanup_close_ int fd = -EBADF;
         _cleanup_ctl_error_ CtlError e = {};
@@ -80,9 +96,11 @@ int remote_exec_with_file(const Options *o, char *const *words, char *const *fil
                 r = strv_append(&command, *i);
         if (r >= 0)
                 r = strv_append(&command, "-");
+        if (r >= 0)
+                r = append_output_options(&command, o);
         if (r < 0) {
                 ctl_error_oom(&e);
                 return output_failure(o, &e);
         }
-        return remote_exec(o, fd, command, true);
+        return remote_run(o, fd, command);
 }

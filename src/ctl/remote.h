@@ -4,11 +4,10 @@
 
 #include "ctl/options.h"
 
-/* Becomes 'ssh HOST COMMAND...', with input_fd (if not negative) as its standard input and the output options of this
- * command line added when forward_options is set. Words are given to the remote shell as they are: they must have been
- * checked. Returns an exit code, only if it fails. */
-int remote_exec(const Options *o, int input_fd, char *const *command, bool forward_options);
+/* Runs 'ssh HOST COMMAND...' with input_fd (if not negative) as its standard input. Words are given to the remote shell
+ * as they are: they must have been checked. Returns the command's exit code; one that livepatchctl has not becomes 1. */
+int remote_run(const Options *o, int input_fd, char *const *command);
 
 /* Runs a verb with one local file on the remote machine: 'livepatchctl WORDS... -' there, the file on its standard
  * input. files must hold exactly one. Returns an exit code. */
-int remote_exec_with_file(const Options *o, char *const *words, char *const *files);
+int remote_run_with_file(const Options *o, char *const *words, char *const *files);

@@ -117,6 +117,16 @@ static void print_problems(Output *out, const json_t *problems) {
                 output_field(out, i == 0 ? "Problems" : "", STYLE_BAD, "%s", strempty(json_string_value(problem)));
 }
 
+static bool any_is_bad(const json_t *patches) {
+        const json_t *p;
+        size_t i;
+
+        json_array_foreach(patches, i, p)
+                if (patch_state_style(json_text(p, "state")) == STYLE_BAD)
+                        return true;
+        return false;
+}
+
 static void print_table(Output *out, const json_t *status) {
         const json_t *patches = json_object_get(status, "patches");
         _cleanup_(table_freep) Table *table = NULL;
@@ -128,6 +138,8 @@ static void print_table(Output *out, const json_t *status) {
                 return;
         output_text(out, "\n");
         output_table(out, table, TABLE_INDENT);
+        if (out->options->legend && any_is_bad(patches))
+                output_text(out, "\n'livepatchctl show NAME' tells all about a patch.\n");
 }
 
 void status_print(Output *out, const json_t *status) {

@@ -63,7 +63,7 @@ void table_add(Table *t, Style style, const char *text) {
         /* A text of several lines would break the table. */
         for (char *p = copy; (p = strchr(p, '\n')); p++)
                 *p = ' ';
-        t->cells[t->n_cells++] = (Cell) { .text = copy, .style = style };
+        t->cells[t->n_cells++] = (Cell) { .text = copy, .style = isempty(text) ? STYLE_NORMAL : style };
 }
 
 size_t table_n_rows(const Table *t) {

@@ -91,7 +91,7 @@ static int apply_remote(const Options *o, char **files) {
         if (options_given(o, OPTION_NO_BLOCK))
                 *p++ = no_block;
         *p = NULL;
-        return remote_exec_with_file(o, words, files);
+        return remote_run_with_file(o, words, files);
 }
 
 static int run_apply(const Options *o, char **arguments) {

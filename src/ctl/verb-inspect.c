@@ -127,7 +127,7 @@ static int run_inspect(const Options *o, char **arguments) {
         int r, exit_code = 0;
 
         if (o->host)
-                return remote_exec_with_file(o, words, arguments);
+                return remote_run_with_file(o, words, arguments);
         for (char **i = arguments; *i; i++) {
                 r = inspect_one(o, *i, reports);
                 exit_code = exit_code ?: r;

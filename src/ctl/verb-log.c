@@ -74,7 +74,7 @@ static int run_log(const Options *o, char **arguments) {
         if (r < 0)
                 ctl_error_oom(&e);
         else if (o->host)
-                return remote_exec(o, -EBADF, argv, false);
+                return remote_run(o, -EBADF, argv);
         else {
                 (void) execvp(argv[0], argv);
                 ctl_error_set(&e, negative_errno(),

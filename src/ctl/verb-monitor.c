@@ -100,7 +100,7 @@ static int run_monitor(const Options *o, char **arguments _unused_) {
                         (void) fputs("Waiting for events; ^C ends it.\n", stderr);
                 r = loop(&one_line, client_bus(client));
         }
-        ctl_error_set(&e, r, "Stopped watching: %s. Run the command again to go on.", strerror(-r));
+        client_not_connected(client, &e, r);
         return output_failure(o, &e);
 }
 

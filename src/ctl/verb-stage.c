@@ -43,7 +43,7 @@ static int run_stage(const Options *o, char **arguments) {
         char *words[] = { stage, options_given(o, OPTION_REAPPLY) ? reapply : NULL, NULL };
 
         if (o->host)
-                return remote_exec_with_file(o, words, arguments);
+                return remote_run_with_file(o, words, arguments);
         return action_run(o, "stage", arguments, stage_one);
 }
 

@@ -107,7 +107,7 @@ static int run_trust(const Options *o, char **arguments) {
         if (streq(what, "remove"))
                 return action_run(o, "trust-remove", arguments + 1, remove_one);
         if (o->host)
-                return remote_exec_with_file(o, words, arguments + 1);
+                return remote_run_with_file(o, words, arguments + 1);
         return action_run(o, "trust-add", arguments + 1, add_one);
 }
 

@@ -636,6 +636,20 @@ class Remote(CtlTest):
         p = self.ctl('-H', 'there', '--json=short', 'apply', self.module('mock lp_new refuse Unsigned'), code=5)
         self.assertEqual(json.loads(p.stdout)['results'][0]['error']['exit_code'], 5)
 
+    def test_no_connection(self):
+        (self.dir / 'bin/ssh').write_text('#!/bin/sh\necho "ssh: no route" >&2\nexit 255\n')
+        for args in (['list'], ['status'], ['revert', 'x'], ['monitor']):
+            p = self.ctl('-H', 'there', *args, code=1)
+            self.assertIn("Failed to connect to 'there'", p.stderr)
+            self.assertIn("'ssh there'", p.stderr)
+        self.ctl('-H', 'there', 'apply', self.module('mock lp_new done'), code=1)
+        self.ctl('-H', 'there', 'log', code=1)
+
+    def test_no_ssh(self):
+        (self.dir / 'bin/ssh').unlink()
+        p = self.ctl('-H', 'there', 'stage', self.module('mock x done'), code=1, env={'PATH': str(self.dir / 'bin')})
+        self.assertIn('Failed to run ssh', p.stderr)
+
     def test_one_file_at_a_time(self):
         a, b = self.module('mock a done', 'a.ko'), self.module('mock b done', 'b.ko')
         self.assertIn('one file at a time', self.ctl('-H', 'there', 'apply', a, b, code=2).stderr)

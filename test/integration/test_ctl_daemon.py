@@ -69,7 +69,8 @@ class CtlDaemon(CtlTest):
         self.ctl('apply', self.module())
         out = self.ctl('show', 'lp_one').stdout
         for part in ('State: applied', 'Signature: trusted', 'CN=good', 'patched   cmdline_proc_show',
-                     'absent_show (no. 2', 'Build id: 000102030405060708090a0b0c0d0e0f10111213', 'Kind: hand-written', ' by '):
+                     'absent_show (no. 2', 'Build id: 000102030405060708090a0b0c0d0e0f10111213', 'Kind: hand-written',
+                     ' by '):
             self.assertIn(part, out)
         status = self.ctl('status').stdout
         self.assertIn(f'Kernel: {fixtures.RELEASE} (x86_64), can be live-patched', status)
