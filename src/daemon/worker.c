@@ -28,7 +28,8 @@ typedef struct Shared {
         pthread_cond_t wanted;
         WorkQueue waiting;
         WorkQueue finished;
-        unsigned n_idle; /* threads that wait for an item */
+        unsigned n_waiting; /* items that no thread has taken yet */
+        unsigned n_idle;    /* threads that wait for an item, or were woken for one and have not taken it yet */
         unsigned n_references;
         bool stopping;
         int event_fd; /* rings when an item has finished */
@@ -82,6 +83,7 @@ static void *thread_main(void *argument) {
                 WorkItem *item = queue_pop(&shared->waiting);
 
                 if (item) {
+                        shared->n_waiting--;
                         (void) pthread_mutex_unlock(&shared->mutex);
                         item->run(item->context);
                         (void) pthread_mutex_lock(&shared->mutex);
@@ -167,36 +169,51 @@ int worker_new(sd_event *event, unsigned threads_max, Worker **ret) {
         return 0;
 }
 
-static void join_threads(Worker *worker) {
+/* False: a thread did not come back in time. */
+static bool join_threads(Worker *worker) {
         struct timespec deadline;
+        bool all = true;
 
-        (void) clock_gettime(CLOCK_REALTIME, &deadline);
+        /* Early in the boot the wall clock still jumps. */
+        (void) clock_gettime(CLOCK_MONOTONIC, &deadline);
         deadline.tv_sec += JOIN_TIMEOUT_SEC;
         for (unsigned i = 0; i < worker->n_threads; i++)
-                if (pthread_timedjoin_np(worker->threads[i], NULL, &deadline) != 0)
+                if (pthread_clockjoin_np(worker->threads[i], NULL, CLOCK_MONOTONIC, &deadline) != 0) {
                         (void) pthread_detach(worker->threads[i]);
+                        all = false;
+                }
+        worker->n_threads = 0;
+        return all;
+}
+
+bool worker_stop(Worker *worker) {
+        Shared *shared = worker->shared;
+        WorkQueue never_run = {};
+        WorkItem *item;
+        bool all;
+
+        (void) pthread_mutex_lock(&shared->mutex);
+        never_run.first = shared->waiting.first;
+        shared->waiting.first = NULL;
+        shared->waiting.last = &shared->waiting.first;
+        shared->n_waiting = 0;
+        shared->stopping = true;
+        (void) pthread_cond_broadcast(&shared->wanted);
+        (void) pthread_mutex_unlock(&shared->mutex);
+        all = join_threads(worker);
+        while ((item = take_finished(worker)))
+                finish(worker, item, false);
+        while ((item = queue_pop(&never_run)))
+                finish(worker, item, true);
+        return all;
 }
 
 Worker *worker_free(Worker *worker) {
-        WorkQueue never_run = {};
-        WorkItem *item;
-
         if (!worker)
                 return NULL;
         (void) sd_event_source_disable_unref(worker->source);
         if (worker->shared) {
-                (void) pthread_mutex_lock(&worker->shared->mutex);
-                never_run.first = worker->shared->waiting.first;
-                worker->shared->waiting.first = NULL;
-                worker->shared->waiting.last = &worker->shared->waiting.first;
-                worker->shared->stopping = true;
-                (void) pthread_cond_broadcast(&worker->shared->wanted);
-                (void) pthread_mutex_unlock(&worker->shared->mutex);
-                join_threads(worker);
-                while ((item = take_finished(worker)))
-                        finish(worker, item, false);
-                while ((item = queue_pop(&never_run)))
-                        finish(worker, item, true);
+                (void) worker_stop(worker);
                 shared_unref(worker->shared);
         }
         free(worker->threads);
@@ -230,10 +247,17 @@ int worker_submit(Worker *worker, WorkRun run, WorkDone done, void *context) {
                 return -ENOMEM;
         *item = (WorkItem) { .run = run, .done = done, .context = context };
         (void) pthread_mutex_lock(&shared->mutex);
-        if (shared->n_idle == 0 && worker->n_threads < worker->threads_max)
+        if (shared->stopping) {
+                (void) pthread_mutex_unlock(&shared->mutex);
+                free(item);
+                return -ESHUTDOWN;
+        }
+        /* A thread that waits may be meant for an item before this one. */
+        if (shared->n_waiting >= shared->n_idle && worker->n_threads < worker->threads_max)
                 r = thread_start(worker);
         if (worker->n_threads > 0) {
                 queue_push(&shared->waiting, item);
+                shared->n_waiting++;
                 (void) pthread_cond_signal(&shared->wanted);
                 r = 0;
         }

@@ -18,7 +18,11 @@ typedef void (*WorkDone)(void *context, bool canceled);
 /* threads_max threads at most, started when needed; with 1 the items run in order. */
 int worker_new(sd_event *event, unsigned threads_max, Worker **ret);
 
-/* Waits for what runs (a thread that hangs in the kernel for longer than 10 s is left behind with its context). */
+/* Waits for what runs, and takes no more. False: a thread hangs in the kernel for longer than 10 s and is left behind
+ * with its context; what that refers to must live on. */
+bool worker_stop(Worker *worker);
+
+/* Stops it first. */
 Worker *worker_free(Worker *worker);
 DEFINE_CLEANUP(Worker *, worker_free)
 
