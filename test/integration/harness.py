@@ -253,7 +253,7 @@ class IntegrationTest(unittest.TestCase):
         self._make_root()
         self._start_bus()
         self.addCleanup(self._stop)
-        self.kernel = Process(os.path.join(self.directory, 'kernel.log'), FAKE_KERNELD, 'run', self.root)
+        self.start_kernel()
         self.client = self.new_client() if not self.start_daemon else None
         if self.start_daemon:
             self.start()
@@ -289,6 +289,9 @@ class IntegrationTest(unittest.TestCase):
         for name in ['NOTIFY_SOCKET', 'JOURNAL_STREAM', 'WATCHDOG_USEC']:
             env.pop(name, None)
         return env
+
+    def start_kernel(self):
+        self.kernel = Process(os.path.join(self.directory, 'kernel.log'), FAKE_KERNELD, 'run', self.root)
 
     def start(self, wait=True, **env):
         """Starts the daemon, and makes self.client if there is none yet."""

@@ -3,6 +3,7 @@
 """The daemon leaves when nobody needs it, comes back when called, and loses nothing in between."""
 
 import os
+import pwd
 import socket
 import stat
 import time
@@ -62,7 +63,7 @@ class Idle(harness.IntegrationTest):
         if os.geteuid() != 0:
             self.skipTest('only root can try what another user may do')
         self.start_polkit('never')
-        waiting = self.begin_as(65534, 'Reapply')
+        waiting = self.begin_as(pwd.getpwnam('nobody').pw_uid, 'Reapply')
         harness.wait_until(self.polkit_calls, 'polkit is asked')
         time.sleep(3)
         self.assertIsNone(self.daemon.process.poll())
@@ -106,7 +107,8 @@ class Activation(harness.IntegrationTest):
 
     def setUp(self):
         super().setUp()
-        values = {'directory': self.directory, 'root': self.root, 'daemon': harness.DAEMON, 'user': 'root'}
+        values = {'directory': self.directory, 'root': self.root, 'daemon': harness.DAEMON,
+                  'user': pwd.getpwuid(os.geteuid()).pw_name}
         script = os.path.join(self.directory, 'activate')
         with open(script, 'w', encoding='utf-8') as f:
             f.write(ACTIVATE.format(**values))

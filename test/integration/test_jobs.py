@@ -46,7 +46,7 @@ class Jobs(harness.IntegrationTest):
     def test_progress(self):
         self.control('transition-ms', 1500)
         path = self.client.apply(fixtures.module())
-        self.client.wait_job(path)
+        self.wait_signal('JobRemoved')
         changes = [s[3][1] for s in self.client.signals_of('PropertiesChanged') if s[0] == path]
         progress = [c['Progress'] for c in changes if 'Progress' in c]
         self.assertEqual(progress, sorted(progress))
@@ -151,13 +151,14 @@ class Jobs(harness.IntegrationTest):
         self.assertEqual(self.client.wait_job(job)['Result'], 'done')
 
     def test_caller_leaves_before_the_answer(self):
+        patch = self.client.apply_and_wait(fixtures.module())
+        self.control('unpatch-ms', 'stall')
         leaving = self.new_client()
-        with harness.memory_file(fixtures.module()) as f:
-            leaving.begin(harness.ROOT_PATH, harness.MANAGER, 'Apply', '(ha{sv})', 0, {}, fds=[f.fileno()])
-            leaving.connection.flush_sync(None)
-            leaving.close()
-        self.wait_signal('JobRemoved')
-        self.assertEqual(self.client.state('/org/livepatch/patch/lp_5fone'), 'applied')
+        leaving.begin(patch, harness.PATCH, 'Remove', '(a{sv})', {})
+        self.client.wait_state(patch, 'reverting')
+        leaving.close()
+        self.control('unpatch-ms', 0)
+        harness.wait_until(lambda: self.client.manager('ListPatches') == [], 'the patch is removed')
 
 
 class Stalls(harness.IntegrationTest):
