@@ -239,7 +239,9 @@ int boot_reapply(int root_fd) {
         reason = reason_to_skip(kernel);
         if (reason) {
                 log_event(LOG_NOTICE, LP_MESSAGE_REAPPLY_SKIPPED,
-                          ((LogField[]) { { LP_FIELD_OPERATION, "reapply" }, { LP_FIELD_KERNEL, kernel->release }, {} }),
+                          ((LogField[]) { { LP_FIELD_OPERATION, "reapply" },
+                                          { LP_FIELD_KERNEL, kernel->release },
+                                          {} }),
                           "No live patch is reapplied: %s", reason);
                 return EXIT_SUCCESS;
         }

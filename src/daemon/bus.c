@@ -30,6 +30,7 @@ void bus_refresh_kernel(Bus *bus) {
                 manager_refresh_kernel(bus->manager);
 }
 
+/* A job that has ended keeps the daemon as long as its object is promised to be readable (JOB_RETENTION_USEC). */
 static bool is_busy(void *userdata) {
         const Bus *bus = userdata;
 
