@@ -5,7 +5,7 @@
 #include "ctl/options.h"
 
 /* Runs 'ssh HOST COMMAND...' with input_fd (if not negative) as its standard input. Words are given to the remote shell
- * as they are: they must have been checked. Returns the command's exit code; one that livepatchctl has not becomes 1. */
+ * as they are: they must have been checked. Returns the command's exit code; 1 for one that livepatchctl never has. */
 int remote_run(const Options *o, int input_fd, char *const *command);
 
 /* Runs a verb with one local file on the remote machine: 'livepatchctl WORDS... -' there, the file on its standard
