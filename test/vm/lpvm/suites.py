@@ -46,8 +46,8 @@ class Kind:
 
 KINDS = {
     "base": Kind("base"),
-    # kpatch is a shell script without dependencies, and not in bookworm
-    "bench": Kind("bench", foreign=("kpatch",)),
+    # kpatch is a shell script that runs readelf, and not in bookworm
+    "bench": Kind("bench", packages=("binutils",), foreign=("kpatch",)),
     "feed": Kind("feed", packages=("nginx-light", "curl", "ca-certificates", "iproute2")),
     "cockpit": Kind("cockpit", packages=("cockpit-ws", "cockpit-bridge", "cockpit-system", "iproute2")),
 }
