@@ -108,8 +108,7 @@ static int explain_call(const Client *c, CtlError *e, const ClientCall *call, co
                 ctl_error_add_hint(e, "livepatchd cannot be started; patches that are applied stay so. Look at "
                                    "'systemctl status livepatchd'.");
         else if (is_error(error, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED))
-                ctl_error_add_hint(e, "Nothing was changed. Run this as root, or on a terminal without "
-                                   "--no-ask-password.");
+                ctl_error_add_hint(e, "Run this as root, or on a terminal without --no-ask-password.");
         return e->exit_code;
 }
 
