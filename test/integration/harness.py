@@ -34,7 +34,7 @@ FREEDESKTOP_ERROR = 'org.freedesktop.DBus.Error.'
 # Generous: two processors shared with everything else, and sanitizers.
 TIMEOUT = 60
 
-SANITIZER = re.compile(r'ERROR: \w*Sanitizer|runtime error:|LeakSanitizer')
+SANITIZER = re.compile(r'(ERROR|WARNING): \w*Sanitizer|runtime error:|LeakSanitizer')
 
 BUS_CONFIG = '''<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
