@@ -50,6 +50,8 @@ void manager_notify_patch(Manager *manager, const Patch *patch, int what);
 int manager_add_problem(Manager *manager, const char *format, ...) _printf_(2, 3);
 /* The patch of this identity, made if there is none. */
 int manager_make_patch(Manager *manager, const char *name, const char *release, Patch **ret);
+/* By nothing but the id, which manager_find_patch() also takes for a name. */
+Patch *manager_patch_by_id(const Manager *manager, const char *id);
 /* Reads the kernel's view of one patch again, notifies, and drops the patch when nothing is left of it (no record, not
  * loaded). The pointer may be dead afterwards. */
 void manager_refresh_patch(Manager *manager, Patch *patch);

@@ -121,6 +121,13 @@ Patch *manager_find_patch(const Manager *manager, const char *id_or_name) {
         return found;
 }
 
+Patch *manager_patch_by_id(const Manager *manager, const char *id) {
+        for (size_t i = 0; i < manager->n_patches; i++)
+                if (streq(manager->patches[i]->id, id))
+                        return manager->patches[i];
+        return NULL;
+}
+
 int manager_make_patch(Manager *manager, const char *name, const char *release, Patch **ret) {
         Patch *patch = find_exactly(manager, name, release);
         Patch **grown;
@@ -219,7 +226,7 @@ static int record_changes(const PatchRecord *before, const PatchRecord *after) {
 }
 
 void manager_set_record(Manager *manager, const char *patch_id, PatchRecord *record) {
-        Patch *patch = manager_find_patch(manager, patch_id);
+        Patch *patch = manager_patch_by_id(manager, patch_id);
         int what;
 
         if (!patch) {
@@ -235,7 +242,7 @@ void manager_set_record(Manager *manager, const char *patch_id, PatchRecord *rec
 }
 
 void manager_set_runtime(Manager *manager, const char *patch_id, RuntimeRecord *runtime) {
-        Patch *patch = manager_find_patch(manager, patch_id);
+        Patch *patch = manager_patch_by_id(manager, patch_id);
 
         if (!patch) {
                 runtime_record_free(runtime);

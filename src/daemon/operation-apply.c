@@ -27,15 +27,17 @@ static int record_of_candidate(Operation *operation, const Patch *patch, PatchRe
         if (r < 0)
                 return r;
         record->origin = old && streq_ptr(old->sha256, sha256) ? old->origin : ORIGIN_LOCAL;
-        record->staged_at = old ? old->staged_at : now_realtime_usec();
-        record->staged_by = old ? old->staged_by : operation->uid;
+        record->staged_at = now_realtime_usec();
+        record->staged_by = operation->uid;
         record->reapply = old && old->reapply;
         record->order = old ? old->order : manager_next_order(operation->manager);
-        if (!build_is_kept(patch, sha256)) {
-                r = free_and_strdup(&record->transient_boot_id, operation->manager->kernel->boot_id);
-                if (r < 0)
-                        return r;
+        if (old && streq_ptr(old->sha256, sha256)) {
+                record->staged_at = old->staged_at;
+                record->staged_by = old->staged_by;
         }
+        r = free_and_strdup(&record->transient_boot_id, operation->manager->kernel->boot_id);
+        if (r < 0)
+                return r;
         *ret = TAKE_PTR(record);
         return 0;
 }
@@ -99,26 +101,15 @@ static void end_failed(Operation *operation, const Failure *failure) {
         operation_end(operation, JOB_RESULT_FAILED, failure);
 }
 
-static void take_runtime(Operation *operation, Transaction *transaction) {
-        RuntimeRecord *runtime = NULL;
-
-        if (transaction->failure.code != 0)
-                runtime = TAKE_PTR(transaction->runtime_on_failure);
-        else if (!transaction->forget_runtime)
-                runtime = transaction->runtime_after ? TAKE_PTR(transaction->runtime_after) :
-                                                       TAKE_PTR(transaction->runtime_before);
-        manager_set_runtime(operation->manager, operation->patch_id, runtime);
-}
-
 static void on_finished(void *userdata, Transaction *transaction) {
         Operation *operation = userdata;
         Patch *patch;
 
         operation->in_step = false;
+        operation_take_runtime(operation, transaction);
         if (transaction->failure.code != 0)
                 /* It is applied, but will not last: say so as a failure. */
                 return end_failed(operation, &transaction->failure);
-        take_runtime(operation, transaction);
         if (transaction->record_after)
                 manager_set_record(operation->manager, operation->patch_id,
                                    TAKE_PTR(transaction->record_after));
@@ -126,6 +117,16 @@ static void on_finished(void *userdata, Transaction *transaction) {
         if (patch)
                 log_applied(operation, patch);
         operation_end(operation, JOB_RESULT_DONE, NULL);
+}
+
+static int runtime_of_applied(Operation *operation, RuntimeRecord **ret) {
+        int r = operation_new_runtime(operation, false, ret);
+
+        if (r < 0)
+                return r;
+        (*ret)->applied_at = now_realtime_usec();
+        (*ret)->applied_by = operation->uid;
+        return 0;
 }
 
 static void finish(Operation *operation) {
@@ -136,13 +137,19 @@ static void finish(Operation *operation) {
         if (r >= 0)
                 r = record_of_applied(operation, &transaction->record_after);
         if (r >= 0)
-                r = operation_new_runtime(operation, false, &transaction->runtime_after);
+                r = runtime_of_applied(operation, &transaction->runtime_after);
+        if (r >= 0)
+                r = runtime_of_applied(operation, &transaction->runtime_on_failure);
+        if (r >= 0)
+                r = transaction_set_unrecorded(transaction,
+                                               "'%s' is applied to the running kernel, but its record could not be "
+                                               "changed, so that the next boot will not apply it", operation->name);
         if (r < 0)
                 return operation_end_errno(operation, r);
-        transaction->runtime_after->applied_at = now_realtime_usec();
-        transaction->runtime_after->applied_by = operation->uid;
         operation_submit(operation, TAKE_PTR(transaction), on_finished);
 }
+
+/* ---- Canceled ---------------------------------------------------------------------------------------------- */
 
 static void on_canceled(void *userdata, Transaction *transaction) {
         Operation *operation = userdata;
@@ -150,9 +157,9 @@ static void on_canceled(void *userdata, Transaction *transaction) {
         JobResult result = operation->cancel_result;
 
         operation->in_step = false;
+        operation_take_runtime(operation, transaction);
         if (transaction->failure.code != 0)
                 return end_failed(operation, &transaction->failure);
-        manager_set_runtime(operation->manager, operation->patch_id, NULL);
         if (transaction->forget_record || transaction->record_after)
                 manager_set_record(operation->manager, operation->patch_id, TAKE_PTR(transaction->record_after));
         if (result == JOB_RESULT_STALLED)
@@ -172,6 +179,12 @@ static void clean_up(Operation *operation) {
         int r = operation_transaction(operation, &transaction);
 
         operation->past_return = true;
+        if (r >= 0)
+                r = operation_new_runtime(operation, false, &transaction->runtime_on_failure);
+        if (r >= 0)
+                r = transaction_set_unrecorded(transaction,
+                                               "Applying '%s' was canceled and the kernel is as it was before, but "
+                                               "what was recorded of it could not be taken back", operation->name);
         if (r < 0)
                 return operation_end_errno(operation, r);
         transaction->action = KERNEL_ACTION_UNLOAD;
@@ -181,13 +194,30 @@ static void clean_up(Operation *operation) {
         operation_submit(operation, TAKE_PTR(transaction), on_canceled);
 }
 
-static void on_undone_by_others(Operation *operation) {
-        _cleanup_failure_ Failure failure = {};
+/* ---- Not done by us ---------------------------------------------------------------------------------------- */
 
-        (void) failure_set(&failure, REFUSED_CONFLICT,
-                           "Something other than livepatchd reverted '%s' while it was being applied. It is not "
-                           "applied. Find out who did, then apply it again", operation->name);
-        end_failed(operation, &failure);
+static void on_failure_noted(void *userdata, Transaction *transaction) {
+        Operation *operation = userdata;
+
+        operation->in_step = false;
+        operation_take_runtime(operation, transaction);
+        end_failed(operation, &operation->failure);
+}
+
+/* The reason in operation->failure stays with the patch for this boot, and the note that an operation is pending goes,
+ * before the job ends with it. */
+static void fail(Operation *operation) {
+        _cleanup_(transaction_freep) Transaction *transaction = NULL;
+        int r = operation_transaction(operation, &transaction);
+
+        operation->past_return = true;
+        if (r >= 0)
+                r = operation_new_runtime(operation, false, &transaction->runtime_after);
+        if (r < 0)
+                return operation_end_errno(operation, r);
+        transaction->runtime_after->failure_error = strdup(failure_dbus_name(operation->failure.code));
+        transaction->runtime_after->failure_text = strdup(failure_text(&operation->failure));
+        operation_submit(operation, TAKE_PTR(transaction), on_failure_noted);
 }
 
 void operation_apply_ended(Operation *operation, TransitionEnd how) {
@@ -198,19 +228,28 @@ void operation_apply_ended(Operation *operation, TransitionEnd how) {
         case TRANSITION_VANISHED:
                 if (operation->cancel_wanted)
                         return clean_up(operation);
-                return on_undone_by_others(operation);
+                (void) failure_set(&operation->failure, REFUSED_CONFLICT,
+                                   "Something other than livepatchd reverted '%s' while it was being applied. It is "
+                                   "not applied. Find out who did, then apply it again", operation->name);
+                return fail(operation);
         }
 }
 
+/* ---- Loading ----------------------------------------------------------------------------------------------- */
+
 static void on_loaded(void *userdata, Transaction *transaction) {
         Operation *operation = userdata;
-        Patch *patch;
 
         operation->in_step = false;
-        take_runtime(operation, transaction);
-        patch = operation_patch(operation);
-        if (patch)
-                manager_refresh_patch(operation->manager, patch);
+        operation_take_runtime(operation, transaction);
+        if (transaction->record_before_stands)
+                manager_set_record(operation->manager, operation->patch_id, TAKE_PTR(transaction->record_before));
+        else {
+                Patch *patch = operation_patch(operation);
+
+                if (patch)
+                        manager_refresh_patch(operation->manager, patch);
+        }
         if (transaction->failure.code != 0)
                 return end_failed(operation, &transaction->failure);
         if (operation->cancel_wanted)
@@ -218,21 +257,22 @@ static void on_loaded(void *userdata, Transaction *transaction) {
         operation_follow(operation);
 }
 
-static int prepare_records(Operation *operation, Patch *patch, Transaction *transaction) {
-        _cleanup_(patch_record_freep) PatchRecord *record = NULL;
-        int r = record_of_candidate(operation, patch, &record);
+static int prepare_records(Operation *operation, const Patch *patch, Transaction *transaction) {
+        int r;
 
-        if (r < 0)
-                return r;
-        if (!build_is_kept(patch, record->sha256)) {
-                transaction->put_module = true;
-                operation->entry_created = !patch->record;
-                if (patch->record && !patch->record->transient_boot_id)
-                        operation->replaced = TAKE_PTR(patch->record);
-                r = patch_record_copy(record, &transaction->record_before);
+        if (!build_is_kept(patch, module_image_sha256(operation->candidate->image))) {
+                r = record_of_candidate(operation, patch, &transaction->record_before);
                 if (r < 0)
                         return r;
-                manager_set_record(operation->manager, operation->patch_id, TAKE_PTR(record));
+                transaction->put_module = true;
+                transaction->forget_on_failure = operation->entry_created = !patch->record;
+                if (patch->record && !patch->record->transient_boot_id) {
+                        r = patch_record_copy(patch->record, &operation->replaced);
+                        if (r >= 0)
+                                r = patch_record_copy(patch->record, &transaction->record_on_failure);
+                        if (r < 0)
+                                return r;
+                }
         }
         r = operation_new_runtime(operation, true, &transaction->runtime_before);
         if (r < 0)
@@ -240,7 +280,7 @@ static int prepare_records(Operation *operation, Patch *patch, Transaction *tran
         return operation_new_runtime(operation, false, &transaction->runtime_on_failure);
 }
 
-static void load(Operation *operation, Patch *patch) {
+static void load(Operation *operation, const Patch *patch) {
         _cleanup_(transaction_freep) Transaction *transaction = NULL;
         int r = operation_transaction(operation, &transaction);
 
@@ -248,45 +288,32 @@ static void load(Operation *operation, Patch *patch) {
                 r = prepare_records(operation, patch, transaction);
         if (r < 0)
                 return operation_end_errno(operation, r);
-        transaction->candidate = operation->candidate;
+        transaction->module = verified_module_ref(operation->candidate->verified);
         transaction->action = KERNEL_ACTION_INSERT;
         operation_submit(operation, TAKE_PTR(transaction), on_loaded);
 }
 
-static void on_interruption_noted(void *userdata, Transaction *transaction) {
-        Operation *operation = userdata;
-        _cleanup_failure_ Failure failure = {};
-
-        operation->in_step = false;
-        (void) failure_set(&failure, REFUSED_CANCELED,
-                           "livepatchd was interrupted before the kernel had taken '%s'. It is not applied. Apply it "
-                           "again", operation->name);
-        take_runtime(operation, transaction);
-        end_failed(operation, &failure);
-}
-
-/* An earlier process noted that it was about to load, and the module is not there. */
-static void note_interruption(Operation *operation) {
-        _cleanup_(transaction_freep) Transaction *transaction = NULL;
-        int r = operation_transaction(operation, &transaction);
-
-        if (r >= 0)
-                r = operation_new_runtime(operation, false, &transaction->runtime_after);
-        if (r < 0)
-                return operation_end_errno(operation, r);
-        transaction->runtime_after->failure_error = strdup(failure_dbus_name(REFUSED_CANCELED));
-        transaction->runtime_after->failure_text = strdup("livepatchd was interrupted before the kernel had taken it");
-        operation_submit(operation, TAKE_PTR(transaction), on_interruption_noted);
-}
-
-void operation_apply_begin(Operation *operation) {
-        Patch *patch = operation_patch(operation);
-
-        if (!patch)
-                return operation_end_errno(operation, -ENOENT);
-        if (patch->klp)
-                return operation_follow(operation);
+/* Loaded since the module was judged: by an earlier job of ours, whose record says so, or by somebody else. */
+static bool is_what_was_asked_for(const Operation *operation, const Patch *patch) {
         if (!operation->candidate)
-                return note_interruption(operation);
-        load(operation, patch);
+                return true;
+        return patch->record && streq_ptr(patch->record->sha256, module_image_sha256(operation->candidate->image)) &&
+               patch_loaded_is_recorded(patch) != TRISTATE_NO;
+}
+
+void operation_apply_begin(Operation *operation, Patch *patch) {
+        if (!patch->klp && operation->candidate)
+                return load(operation, patch);
+        if (patch->klp && is_what_was_asked_for(operation, patch))
+                return operation_follow(operation);
+        if (patch->klp)
+                (void) failure_set(&operation->failure, REFUSED_CONFLICT,
+                                   "Something other than livepatchd loaded '%s' while the job waited. Nothing was "
+                                   "changed. Find out who did, revert it, then apply this one again", operation->name);
+        else
+                /* An earlier process noted that it was about to load. */
+                (void) failure_set(&operation->failure, REFUSED_CANCELED,
+                                   "livepatchd was interrupted before the kernel had taken '%s'. It is not applied. "
+                                   "Apply it again", operation->name);
+        fail(operation);
 }

@@ -25,6 +25,7 @@ struct Operation {
         JobResult cancel_result;
         bool entry_created; /* this operation made the store's entry; canceled, it goes again */
         PatchRecord *replaced;  /* what was on record for good before, of another build; canceled, it stands again */
+        Failure failure;        /* what it ends with when that has been noted */
 
         OperationEnd end;
         void *userdata;
@@ -36,14 +37,18 @@ int operation_transaction(Operation *operation, Transaction **ret);
 /* Submits; a failure to do so ends the operation. */
 void operation_submit(Operation *operation, Transaction *transaction, TransactionDone done);
 void operation_follow(Operation *operation);
+/* Looks again when the transition that is in the way may be over. */
+void operation_begin_later(Operation *operation);
 void operation_end(Operation *operation, JobResult result, const Failure *failure);
 void operation_end_errno(Operation *operation, int error);
 int operation_new_runtime(Operation *operation, bool pending, RuntimeRecord **ret);
+/* Puts in place which of the transaction's runtime records holds from now on. */
+void operation_take_runtime(Operation *operation, Transaction *transaction);
 
 /* operation-apply.c, operation-revert.c */
-void operation_apply_begin(Operation *operation);
+void operation_apply_begin(Operation *operation, Patch *patch);
 void operation_apply_ended(Operation *operation, TransitionEnd how);
-void operation_revert_begin(Operation *operation);
+void operation_revert_begin(Operation *operation, Patch *patch);
 void operation_revert_ended(Operation *operation, TransitionEnd how);
 /* Writes `enabled` the other way, then follows that. */
 void operation_reverse(Operation *operation);

@@ -3,6 +3,7 @@
 
 #include "common/log.h"
 #include "common/names.h"
+#include "common/string-util.h"
 #include "daemon/operation-internal.h"
 
 static void end_failed(Operation *operation, const Failure *failure) {
@@ -23,6 +24,7 @@ static void on_forgotten(void *userdata, Transaction *transaction) {
         bool removed = operation->type == JOB_REMOVE;
 
         operation->in_step = false;
+        operation_take_runtime(operation, transaction);
         if (transaction->failure.code != 0)
                 return end_failed(operation, &transaction->failure);
         log_event(LOG_NOTICE, removed ? LP_MESSAGE_REMOVED : LP_MESSAGE_REVERTED,
@@ -32,7 +34,6 @@ static void on_forgotten(void *userdata, Transaction *transaction) {
                                  {} }),
                   removed ? "Removed '%s' of kernel %s" : "Reverted '%s' on kernel %s", operation->name,
                   operation->release);
-        manager_set_runtime(manager, operation->patch_id, NULL);
         if (transaction->forget_record)
                 manager_set_record(manager, operation->patch_id, NULL);
         else if (transaction->record_after)
@@ -40,25 +41,46 @@ static void on_forgotten(void *userdata, Transaction *transaction) {
         operation_end(operation, JOB_RESULT_DONE, NULL);
 }
 
+/* What the next boot shall do. A record of this boot only may stand in front of one that lasts, with the same wish in
+ * it: the one that is written takes the place of both. */
+static int record_of_reverted(const Operation *operation, const Patch *patch, PatchRecord **ret) {
+        int r;
+
+        if (operation->runtime || !patch || !patch->record || !patch->record->reapply)
+                return 0;
+        r = patch_record_copy(patch->record, ret);
+        if (r < 0)
+                return r;
+        (*ret)->reapply = false;
+        return free_and_strdup(&(*ret)->transient_boot_id, NULL);
+}
+
 /* Unloads what may still be loaded, then writes what the next boot shall do. */
 static void unload_and_forget(Operation *operation) {
         _cleanup_(transaction_freep) Transaction *transaction = NULL;
-        Patch *patch = operation_patch(operation);
+        const Patch *patch = operation_patch(operation);
+        bool here = !patch || patch->this_kernel, removing = operation->type == JOB_REMOVE;
         int r = operation_transaction(operation, &transaction);
 
         operation->past_return = true;
+        if (r >= 0 && here)
+                r = operation_new_runtime(operation, false, &transaction->runtime_on_failure);
+        if (r >= 0 && removing)
+                r = transaction_set_unrecorded(transaction, "'%s' is not loaded any more, but its files could not be "
+                                               "removed", operation->name);
+        else if (r >= 0) {
+                r = record_of_reverted(operation, patch, &transaction->record_after);
+                if (r >= 0)
+                        r = transaction_set_unrecorded(transaction,
+                                                       "'%s' is not loaded any more, but its record could not be "
+                                                       "changed, so that the next boot will apply it again",
+                                                       operation->name);
+        }
         if (r < 0)
                 return operation_end_errno(operation, r);
-        transaction->action = patch && !patch->this_kernel ? KERNEL_ACTION_NONE : KERNEL_ACTION_UNLOAD;
-        transaction->forget_runtime = true;
-        if (operation->type == JOB_REMOVE)
-                transaction->forget_record = true;
-        else if (!operation->runtime && patch && patch->record && patch->record->reapply) {
-                r = patch_record_copy(patch->record, &transaction->record_after);
-                if (r < 0)
-                        return operation_end_errno(operation, r);
-                transaction->record_after->reapply = false;
-        }
+        transaction->action = here ? KERNEL_ACTION_UNLOAD : KERNEL_ACTION_NONE;
+        transaction->forget_runtime = here; /* runtime records are of the running kernel */
+        transaction->forget_record = removing;
         operation_submit(operation, TAKE_PTR(transaction), on_forgotten);
 }
 
@@ -67,8 +89,7 @@ static void on_noted(void *userdata, Transaction *transaction) {
         _cleanup_failure_ Failure failure = {};
 
         operation->in_step = false;
-        manager_set_runtime(operation->manager, operation->patch_id,
-                            TAKE_PTR(transaction->runtime_after));
+        operation_take_runtime(operation, transaction);
         if (operation->cancel_wanted) {
                 (void) failure_set(&failure, REFUSED_CANCELED,
                                    "Reverting '%s' was canceled and the transition reversed. It is still applied",
@@ -103,45 +124,51 @@ void operation_revert_ended(Operation *operation, TransitionEnd how) {
         }
 }
 
+/* -ENOENT, -ENODEV, -EINVAL: somebody else switched it off just now. Following shows where it ends. */
+static bool is_off_already(int error) {
+        return error == -ENOENT || error == -ENODEV || error == -EINVAL;
+}
+
 static void on_disabled(void *userdata, Transaction *transaction) {
         Operation *operation = userdata;
+        int error = transaction->failure.code;
         Patch *patch;
 
         operation->in_step = false;
-        manager_set_runtime(operation->manager, operation->patch_id,
-                            TAKE_PTR(transaction->runtime_before));
+        if (error == 0)
+                manager_set_runtime(operation->manager, operation->patch_id, TAKE_PTR(transaction->runtime_before));
+        else
+                operation_take_runtime(operation, transaction);
         patch = operation_patch(operation);
         if (patch)
                 manager_refresh_patch(operation->manager, patch);
-        /* -ENOENT, -ENODEV: it went away by itself just now, which is what was wanted. */
-        if (transaction->failure.code != 0 && transaction->failure.code != -ENOENT &&
-            transaction->failure.code != -ENODEV)
+        /* Another transition began between the look and the write. */
+        if (error == REFUSED_BUSY)
+                return operation_begin_later(operation);
+        if (error != 0 && !is_off_already(error))
                 return end_failed(operation, &transaction->failure);
         if (operation->cancel_wanted)
                 return operation_reverse(operation);
         operation_follow(operation);
 }
 
-static void disable(Operation *operation) {
+static void disable(Operation *operation, const Patch *patch) {
         _cleanup_(transaction_freep) Transaction *transaction = NULL;
         int r = operation_transaction(operation, &transaction);
 
         if (r >= 0)
                 r = operation_new_runtime(operation, true, &transaction->runtime_before);
+        if (r >= 0)
+                r = operation_new_runtime(operation, false, &transaction->runtime_on_failure);
         if (r < 0)
                 return operation_end_errno(operation, r);
-        transaction->action = KERNEL_ACTION_DISABLE;
+        transaction->action = patch->klp->enabled ? KERNEL_ACTION_DISABLE : KERNEL_ACTION_NONE;
         operation_submit(operation, TAKE_PTR(transaction), on_disabled);
 }
 
-void operation_revert_begin(Operation *operation) {
-        Patch *patch = operation_patch(operation);
-
-        if (!patch)
-                return operation_end_errno(operation, -ENOENT);
-        if (!patch->klp)
-                return unload_and_forget(operation);
-        if (!patch->klp->enabled)
-                return operation_follow(operation);
-        disable(operation);
+void operation_revert_begin(Operation *operation, Patch *patch) {
+        if (patch->klp)
+                disable(operation, patch);
+        else
+                unload_and_forget(operation);
 }

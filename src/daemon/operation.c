@@ -12,8 +12,11 @@
 /* Between two looks at somebody else's transition; the kernel runs one at a time. */
 #define FOREIGN_TRANSITION_USEC (200 * USEC_PER_MSEC)
 
+/* Between two looks at the disk worker. */
+#define DISK_BUSY_USEC (5 * USEC_PER_MSEC)
+
 Patch *operation_patch(Operation *operation) {
-        return manager_find_patch(operation->manager, operation->patch_id);
+        return manager_patch_by_id(operation->manager, operation->patch_id);
 }
 
 int operation_transaction(Operation *operation, Transaction **ret) {
@@ -54,6 +57,17 @@ int operation_new_runtime(Operation *operation, bool pending, RuntimeRecord **re
         return 0;
 }
 
+void operation_take_runtime(Operation *operation, Transaction *transaction) {
+        RuntimeRecord *runtime = NULL;
+
+        if (transaction->failure.code != 0)
+                runtime = TAKE_PTR(transaction->runtime_on_failure);
+        else if (!transaction->forget_runtime)
+                runtime = transaction->runtime_after ? TAKE_PTR(transaction->runtime_after) :
+                                                       TAKE_PTR(transaction->runtime_before);
+        manager_set_runtime(operation->manager, operation->patch_id, runtime);
+}
+
 void operation_end(Operation *operation, JobResult result, const Failure *failure) {
         operation->transition = transition_free(operation->transition);
         operation->end(operation->userdata, result, failure);
@@ -70,12 +84,10 @@ void operation_end_errno(Operation *operation, int error) {
 
 static void on_transition_ended(void *userdata, TransitionEnd how) {
         Operation *operation = userdata;
-        Patch *patch;
 
         operation->transition = transition_free(operation->transition);
-        patch = operation_patch(operation);
-        if (patch)
-                manager_refresh_patch(operation->manager, patch);
+        /* All: a cumulative patch supersedes the others. */
+        manager_refresh_patches(operation->manager);
         switch (operation->type) {
         case JOB_APPLY:
                 operation_apply_ended(operation, how);
@@ -100,8 +112,10 @@ static void on_transition_progress(void *userdata, unsigned total, unsigned pend
 
 static void on_transition_stalled(void *userdata) {
         Operation *operation = userdata;
-        const Config *config = operation->manager->config;
-        bool revert = config->on_stall == ON_STALL_REVERT && operation->type == JOB_APPLY && !operation->cancel_wanted;
+        const Manager *manager = operation->manager;
+        /* At boot a stalled patch is left to finish in the background. */
+        bool revert = manager->config->on_stall == ON_STALL_REVERT && operation->type == JOB_APPLY &&
+                      !operation->cancel_wanted && !manager->reapplying_at_boot;
         _cleanup_free_ char *pending = NULL;
 
         if (asprintf(&pending, "%u", job_tasks_pending(operation->job)) < 0)
@@ -142,19 +156,36 @@ static void on_reversed(void *userdata, Transaction *transaction) {
         if (transaction->failure.code != 0)
                 log_debug("Reversing the transition of '%s': %s", operation->name,
                           failure_text(&transaction->failure));
+        else
+                operation_take_runtime(operation, transaction);
         operation_follow(operation);
 }
 
+/* What a process that takes over from here shall do: clean up behind an apply that was taken back, and leave a patch
+ * alone that stays. */
+static int note_reversal(Operation *operation, RuntimeRecord **ret) {
+        bool applying = operation->type == JOB_APPLY;
+        int r = operation_new_runtime(operation, applying, ret);
+
+        if (r < 0 || !applying)
+                return r;
+        (*ret)->pending_type = operation->entry_created ? JOB_REMOVE : JOB_REVERT;
+        (*ret)->pending_runtime = true;
+        return 0;
+}
+
 void operation_reverse(Operation *operation) {
-        Transaction *transaction;
+        _cleanup_(transaction_freep) Transaction *transaction = NULL;
         int r;
 
         operation->transition = transition_free(operation->transition);
         r = operation_transaction(operation, &transaction);
+        if (r >= 0)
+                r = note_reversal(operation, &transaction->runtime_after);
         if (r < 0)
                 return operation_end_errno(operation, r);
         transaction->action = operation->type == JOB_APPLY ? KERNEL_ACTION_DISABLE : KERNEL_ACTION_ENABLE;
-        operation_submit(operation, transaction, on_reversed);
+        operation_submit(operation, TAKE_PTR(transaction), on_reversed);
 }
 
 int operation_cancel(Operation *operation, Failure *f) {
@@ -178,16 +209,30 @@ void operation_wake(Operation *operation) {
                 transition_wake(operation->transition);
 }
 
-/* True: another patch is in transition; the timer is set to look again. */
-static bool wait_for_foreign_transition(Operation *operation) {
+static void begin_again_in(Operation *operation, uint64_t usec) {
+        (void) sd_event_source_set_time_relative(operation->timer, usec);
+        (void) sd_event_source_set_enabled(operation->timer, SD_EVENT_ONESHOT);
+}
+
+void operation_begin_later(Operation *operation) {
+        begin_again_in(operation, FOREIGN_TRANSITION_USEC);
+}
+
+/* Another patch is in transition. What is not in the kernel needs not wait for it to be forgotten. */
+static bool foreign_transition_is_in_the_way(Operation *operation, const Patch *patch) {
         _cleanup_free_ char *owner = NULL;
 
-        if (klp_sysfs_transition_owner(operation->manager->root_fd, &owner) < 0 || !owner ||
-            streq(owner, operation->name))
+        if (operation->type != JOB_APPLY && patch && !patch->klp && !patch->module.present)
                 return false;
-        (void) sd_event_source_set_time_relative(operation->timer, FOREIGN_TRANSITION_USEC);
-        (void) sd_event_source_set_enabled(operation->timer, SD_EVENT_ONESHOT);
-        return true;
+        return klp_sysfs_transition_owner(operation->manager->root_fd, &owner) >= 0 && owner &&
+               !streq(owner, operation->name);
+}
+
+static void end_before_beginning(Operation *operation) {
+        _cleanup_failure_ Failure failure = {};
+
+        (void) failure_set(&failure, REFUSED_CANCELED, "The job was canceled before it began. Nothing was changed");
+        operation_end(operation, operation->cancel_result, &failure);
 }
 
 static int on_begin(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata) {
@@ -195,18 +240,26 @@ static int on_begin(sd_event_source *source _unused_, uint64_t usec _unused_, vo
         Patch *patch;
 
         if (operation->cancel_wanted) {
-                operation_end(operation, operation->cancel_result, NULL);
+                end_before_beginning(operation);
                 return 0;
         }
-        if (wait_for_foreign_transition(operation))
+        /* What is being staged or decided about is known to the tables when it is on the disk. */
+        if (!worker_is_idle(operation->manager->disk)) {
+                begin_again_in(operation, DISK_BUSY_USEC);
                 return 0;
+        }
         patch = operation_patch(operation);
         if (patch)
                 manager_refresh_patch(operation->manager, patch);
-        if (operation->type == JOB_APPLY)
-                operation_apply_begin(operation);
+        patch = operation_patch(operation);
+        if (foreign_transition_is_in_the_way(operation, patch))
+                operation_begin_later(operation);
+        else if (!patch)
+                operation_end_errno(operation, -ENOENT);
+        else if (operation->type == JOB_APPLY)
+                operation_apply_begin(operation, patch);
         else
-                operation_revert_begin(operation);
+                operation_revert_begin(operation, patch);
         return 0;
 }
 
@@ -228,7 +281,7 @@ int operation_start(Manager *manager, const OperationParameters *parameters, Ope
         operation->candidate = candidate;
         operation->end = parameters->end;
         operation->userdata = parameters->userdata;
-        patch = manager_find_patch(manager, parameters->patch_id);
+        patch = manager_patch_by_id(manager, parameters->patch_id);
         if (!patch)
                 return -ENOENT;
         operation->patch_id = strdup(patch->id);
@@ -251,6 +304,7 @@ Operation *operation_free(Operation *operation) {
         (void) sd_event_source_disable_unref(operation->timer);
         candidate_free(operation->candidate);
         patch_record_free(operation->replaced);
+        failure_done(&operation->failure);
         free(operation->patch_id);
         free(operation->name);
         free(operation->release);

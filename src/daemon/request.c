@@ -295,7 +295,7 @@ static int judge_stage(Request *request) {
         r = stage_record(request, patch, &transaction->record_before);
         if (r != 0)
                 return r;
-        transaction->candidate = request->candidate;
+        transaction->module = verified_module_ref(request->candidate->verified);
         transaction->put_module = true;
         r = transaction_submit(TAKE_PTR(transaction), on_staged, request);
         return r < 0 ? failure_oom(&request->failure) : 1;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* One blocking step on the disk worker: records before, one kernel call, records after. */
 
+#include <stdarg.h>
 #include <string.h>
 #include <time.h>
 
+#include "common/log.h"
 #include "daemon/transaction.h"
 #include "kmod/module-loader.h"
 
@@ -32,14 +34,29 @@ Transaction *transaction_free(Transaction *transaction) {
                 return NULL;
         patch_record_free(transaction->record_before);
         patch_record_free(transaction->record_after);
+        patch_record_free(transaction->record_on_failure);
         runtime_record_free(transaction->runtime_before);
         runtime_record_free(transaction->runtime_after);
         runtime_record_free(transaction->runtime_on_failure);
+        verified_module_unref(transaction->module);
         failure_done(&transaction->failure);
+        free(transaction->unrecorded);
         free(transaction->name);
         free(transaction->release);
         free(transaction);
         return NULL;
+}
+
+int transaction_set_unrecorded(Transaction *transaction, const char *format, ...) {
+        va_list ap;
+        int r;
+
+        va_start(ap, format);
+        r = vasprintf(&transaction->unrecorded, format, ap);
+        va_end(ap);
+        if (r < 0)
+                transaction->unrecorded = NULL;
+        return r < 0 ? -ENOMEM : 0;
 }
 
 static int unload(Transaction *t, Failure *f) {
@@ -75,7 +92,7 @@ static int insert(Transaction *t, Failure *f) {
         kernel_module_done(&module);
         if (r != 0)
                 return r;
-        return module_loader_insert(t->root_fd, t->candidate->verified, t->name, kernel, f);
+        return module_loader_insert(t->root_fd, t->module, t->name, kernel, f);
 }
 
 static int act(Transaction *t, Failure *f) {
@@ -98,12 +115,37 @@ static int write_before(Transaction *t, Failure *f) {
         int r = 0;
 
         if (t->put_module)
-                r = store_put_module(t->store, t->release, t->name, t->candidate->image, f);
-        if (r == 0 && t->record_before)
+                r = store_put_module(t->store, t->release, t->name, verified_module_image(t->module), f);
+        if (r == 0 && t->record_before) {
                 r = store_put(t->store, t->record_before, f);
+                t->record_before_stands = r == 0;
+        }
         if (r == 0 && t->runtime_before)
                 r = store_put_runtime(t->store, t->runtime_before, f);
         return r;
+}
+
+/* The kernel and the manifest are what counts. Without this note the next start reads the kernel alone, which is
+ * better than a note that is no longer true. */
+static void write_runtime_after(Transaction *t) {
+        _cleanup_failure_ Failure why = {};
+        int r = 0;
+
+        if (t->runtime_after && !t->forget_runtime)
+                r = store_put_runtime(t->store, t->runtime_after, &why);
+        if (r != 0)
+                log_warning("%s", failure_text(&why));
+        if (r != 0 || t->forget_runtime)
+                (void) store_remove_runtime(t->store, t->name);
+}
+
+static int explain_unrecorded(Transaction *t, int error, Failure *f) {
+        _cleanup_failure_ Failure why = {};
+
+        if (!t->unrecorded)
+                return error;
+        (void) failure_move(&why, f);
+        return failure_set(f, error, "%s. %s", t->unrecorded, failure_text(&why));
 }
 
 static int write_after(Transaction *t, Failure *f) {
@@ -114,17 +156,28 @@ static int write_after(Transaction *t, Failure *f) {
         else if (t->record_after)
                 r = store_put(t->store, t->record_after, f);
         if (r != 0)
-                return r;
-        if (t->forget_runtime)
-                (void) store_remove_runtime(t->store, t->name);
-        else if (t->runtime_after)
-                r = store_put_runtime(t->store, t->runtime_after, f);
-        return r;
+                return explain_unrecorded(t, r, f);
+        write_runtime_after(t);
+        return 0;
+}
+
+static void take_back(Transaction *t, bool asked_kernel) {
+        if (!t->record_before_stands)
+                return;
+        if (t->record_on_failure)
+                t->record_before_stands = store_put(t->store, t->record_on_failure, NULL) != 0;
+        else if (t->forget_on_failure && !asked_kernel)
+                t->record_before_stands = store_remove(t->store, t->release, t->name, NULL) != 0;
 }
 
 static void note_failure(Transaction *t) {
         if (!t->runtime_on_failure)
                 return;
+        /* Of a patch that is not there, nothing is to be told. */
+        if (t->forget_on_failure && !t->record_before_stands) {
+                (void) store_remove_runtime(t->store, t->name);
+                return;
+        }
         t->runtime_on_failure->failure_error = strdup(failure_dbus_name(t->failure.code));
         t->runtime_on_failure->failure_text = strdup(failure_text(&t->failure));
         (void) store_put_runtime(t->store, t->runtime_on_failure, NULL);
@@ -132,18 +185,19 @@ static void note_failure(Transaction *t) {
 
 static void transaction_run(void *context) {
         Transaction *t = context;
+        bool asked_kernel;
         int r = write_before(t, &t->failure);
 
-        if (r == 0) {
-                r = act(t, &t->failure);
-                t->kernel_changed = r == 0 && t->action != KERNEL_ACTION_NONE;
-        }
+        asked_kernel = r == 0 && t->action != KERNEL_ACTION_NONE;
         if (r == 0)
+                r = act(t, &t->failure);
+        if (r != 0)
+                take_back(t, asked_kernel);
+        else
                 r = write_after(t, &t->failure);
-        if (r != 0) {
-                t->failure.code = r;
+        t->failure.code = r;
+        if (r != 0)
                 note_failure(t);
-        }
 }
 
 static void transaction_done(void *context, bool canceled) {
@@ -151,6 +205,8 @@ static void transaction_done(void *context, bool canceled) {
 
         if (!canceled && !t->manager->stopping)
                 t->done(t->userdata, t);
+        else if (t->dropped)
+                t->dropped(t->userdata);
 }
 
 int transaction_submit(Transaction *transaction, TransactionDone done, void *userdata) {

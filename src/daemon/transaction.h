@@ -19,27 +19,33 @@ typedef enum KernelAction {
 typedef struct Transaction Transaction;
 /* transaction: what it holds may be taken. */
 typedef void (*TransactionDone)(void *userdata, Transaction *transaction);
+/* Instead of done, when the manager is being freed: userdata is to be freed, whoever waits to be told. */
+typedef void (*TransactionDropped)(void *userdata);
 
 struct Transaction {
         /* Filled in by the caller; all owned by the transaction. */
         char *name;
         char *release;
-        Candidate *candidate; /* borrowed: outlives the transaction */
+        VerifiedModule *module; /* a reference: a thread that hangs outlives everybody else */
         bool put_module;
         PatchRecord *record_before;
         RuntimeRecord *runtime_before;
         KernelAction action;
         PatchRecord *record_after;
         RuntimeRecord *runtime_after;
+        PatchRecord *record_on_failure; /* takes the place of record_before again when the kernel says no */
+        bool forget_on_failure;         /* record_before goes again when the kernel was not even asked */
         RuntimeRecord *runtime_on_failure; /* failure_* are filled in */
+        char *unrecorded; /* how things are when all went well but the records afterwards; begins the failure's text */
         bool forget_record;
         bool forget_runtime;
         TransactionDone done;
+        TransactionDropped dropped; /* may be NULL */
         void *userdata;
 
         /* The outcome. */
-        Failure failure; /* code 0: all done */
-        bool kernel_changed;
+        Failure failure; /* code 0: all done, but perhaps for the runtime record */
+        bool record_before_stands; /* it was written, and not taken back */
 
         Manager *manager;
         Store *store;
@@ -47,8 +53,9 @@ struct Transaction {
 };
 
 int transaction_new(Manager *manager, const char *name, const char *release, Transaction **ret);
-/* Takes the transaction over in every case; done is called from the loop, or never when the manager is being freed.
- * On failure to submit done is not called. */
+int transaction_set_unrecorded(Transaction *transaction, const char *format, ...) _printf_(2, 3);
+/* Takes the transaction over in every case; done is called from the loop, or dropped when the manager is being freed.
+ * On failure to submit neither is called. */
 int transaction_submit(Transaction *transaction, TransactionDone done, void *userdata);
 Transaction *transaction_free(Transaction *transaction);
 DEFINE_CLEANUP(Transaction *, transaction_free)
