@@ -67,26 +67,63 @@ Patch *patch_free(Patch *patch) {
 }
 
 Tristate patch_loaded_is_recorded(const Patch *patch) {
-        if (!patch->record || !patch->module.present || !patch->record->build_id || !patch->module.build_id)
+        const PatchRecord *record = patch->record;
+
+        if (!record || !patch->module.present || (!record->build_id && !patch->module.build_id))
                 return TRISTATE_UNKNOWN;
-        return streq(patch->record->build_id, patch->module.build_id) ? TRISTATE_YES : TRISTATE_NO;
+        /* If only one of them has one, they are not the same: a kernel with CONFIG_KALLSYMS, which CONFIG_LIVEPATCH
+         * needs, shows the notes of every module (kernel/module/sysfs.c). */
+        return streq_ptr(record->build_id, patch->module.build_id) ? TRISTATE_YES : TRISTATE_NO;
+}
+
+bool patch_is_cumulative_now(const Patch *patch) {
+        Tristate replace;
+
+        if (!patch->klp || !patch->klp->enabled || patch->klp->transition)
+                return false;
+        replace = patch->klp->replace;
+        /* The attribute exists since 6.11. */
+        if (replace == TRISTATE_UNKNOWN && patch->record && patch_loaded_is_recorded(patch) != TRISTATE_NO)
+                replace = patch->record->replace;
+        return replace == TRISTATE_YES;
 }
 
 static PatchState state_of_unloaded(const Patch *patch) {
         return patch->runtime && patch->runtime->failure_text ? PATCH_FAILED : PATCH_STAGED;
 }
 
+static PatchState state_of_job(const Patch *patch) {
+        if (job_type(patch->job) != JOB_REVERT && job_type(patch->job) != JOB_REMOVE)
+                return PATCH_APPLYING;
+        return patch->klp || patch->module.present ? PATCH_REVERTING : state_of_unloaded(patch);
+}
+
+/* Never by its name alone: without build-ids, by what was noted when it was loaded. */
+static bool loaded_by_us(const Patch *patch) {
+        switch (patch_loaded_is_recorded(patch)) {
+        case TRISTATE_YES:
+                return true;
+        case TRISTATE_NO:
+                return false;
+        case TRISTATE_UNKNOWN:
+        case _TRISTATE_MAX:
+        case _TRISTATE_INVALID:
+                break;
+        }
+        return patch->record && patch->runtime && (patch->runtime->applied_at != 0 || patch->runtime->pending) &&
+               streq_ptr(patch->runtime->sha256, patch->record->sha256);
+}
+
 PatchState patch_derive_state(const Patch *patch) {
         if (!patch->this_kernel)
                 return PATCH_STAGED;
         if (patch->job && job_state(patch->job) != JOB_QUEUED)
-                return job_type(patch->job) == JOB_REVERT || job_type(patch->job) == JOB_REMOVE ? PATCH_REVERTING :
-                                                                                                 PATCH_APPLYING;
-        if (patch->klp && patch->klp->transition)
+                return state_of_job(patch);
+        /* Between the end of unpatching and the removal of the directory there is no transition any more. */
+        if (patch->klp && (patch->klp->transition || !patch->klp->enabled))
                 return patch->klp->enabled ? PATCH_APPLYING : PATCH_REVERTING;
         if (patch->klp)
-                return patch->record && patch_loaded_is_recorded(patch) != TRISTATE_NO ? PATCH_APPLIED :
-                                                                                         PATCH_EXTERNAL;
+                return loaded_by_us(patch) ? PATCH_APPLIED : PATCH_EXTERNAL;
         if (patch->module.present)
                 return patch->superseded ? PATCH_SUPERSEDED : PATCH_DISABLED;
         return state_of_unloaded(patch);

@@ -54,7 +54,7 @@ PatchState patch_derive_state(const Patch *patch);
 /* The table of legal moves. An illegal one means that somebody else acts on the kernel, and is logged, not refused. */
 bool patch_state_move_is_legal(PatchState from, PatchState to);
 
-/* Whether the loaded module is the recorded build, by build-id; UNKNOWN when either has none. */
+/* Whether the loaded module is the recorded build, by build-id; UNKNOWN when neither has one. */
 Tristate patch_loaded_is_recorded(const Patch *patch);
 
 static inline bool patch_is_loaded(const Patch *patch) {
@@ -63,6 +63,9 @@ static inline bool patch_is_loaded(const Patch *patch) {
 static inline bool patch_in_transition(const Patch *patch) {
         return patch->klp && patch->klp->transition;
 }
+
+/* It is applied, completely, and has replaced what was applied before it. */
+bool patch_is_cumulative_now(const Patch *patch);
 
 /* Microseconds since the epoch, 0; uid, UID_UNKNOWN. */
 static inline uint64_t patch_applied_at(const Patch *patch) {

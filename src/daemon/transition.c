@@ -13,6 +13,9 @@
 /* Between two counts of the tasks; grows with the time that counting takes, so that it costs 2 % at most. */
 #define COUNT_INTERVAL_USEC (500 * USEC_PER_MSEC)
 #define COUNT_COST_FACTOR 50
+/* The reference goes within a moment of the directory, or never: that of a patch that was forced is kept for good
+ * (klp_force_transition() in kernel/livepatch/transition.c). */
+#define REFERENCE_WAIT_USEC (5 * USEC_PER_SEC)
 
 typedef struct TaskCount {
         Transition *transition; /* NULL when it was freed meanwhile */
@@ -35,7 +38,8 @@ struct Transition {
         sd_event_source *stall;
         uint64_t interval_usec;
         uint64_t next_count_usec;
-        TaskCount *count; /* one that is under way */
+        uint64_t gone_usec; /* since when there is no directory; 0: there is one */
+        TaskCount *count;   /* one that is under way */
 };
 
 static uint64_t now_monotonic(void) {
@@ -98,7 +102,10 @@ static bool reference_dropped(Transition *transition, TransitionEnd *ret_end) {
 
         if (r < 0)
                 return false;
-        dropped = !module.present || module.refcnt <= 0;
+        if (transition->gone_usec == 0)
+                transition->gone_usec = now_monotonic();
+        dropped = !module.present || module.refcnt <= 0 ||
+                  now_monotonic() - transition->gone_usec >= REFERENCE_WAIT_USEC;
         *ret_end = module.present ? TRANSITION_UNPATCHED : TRANSITION_VANISHED;
         kernel_module_done(&module);
         return dropped;
@@ -118,6 +125,7 @@ static bool look(Transition *transition) {
         }
         if (r < 0)
                 return false;
+        transition->gone_usec = 0;
         /* Not in transition and not enabled: between the end and the removal of the directory. */
         if (!in_transition && enabled) {
                 end(transition, TRANSITION_PATCHED);
