@@ -26,8 +26,12 @@ struct Job {
         Candidate *candidate; /* of an apply, until its operation takes it */
         Operation *operation; /* what runs now */
         Reapply *reapply;     /* of a reapply */
+        uint64_t bytes;       /* of the module that it was given, counted against the caller's limit */
+        Reply queued;         /* for a caller that is told of the job */
+        sd_event_source *tell;
         Reply finished;       /* for a caller that waits for the end */
         sd_event_source *retention;
+        uint64_t finished_as; /* position among all that have finished */
 };
 
 typedef struct JobParameters {
@@ -37,6 +41,7 @@ typedef struct JobParameters {
         bool runtime;
         bool resumed;
         Candidate *candidate; /* taken over on success */
+        Reply queued;         /* called later, out of the loop, and before the job runs */
         Reply finished;
 } JobParameters;
 
@@ -48,4 +53,6 @@ void job_set_tasks(Job *job, unsigned total, unsigned pending);
 Job *job_free(Job *job);
 DEFINE_CLEANUP(Job *, job_free)
 int job_run_next(sd_event_source *source, void *userdata);
-uint64_t job_bytes(const Job *job); /* of the module it holds */
+uint64_t job_bytes(const Job *job); /* of the module it works on */
+/* Whoever waits for news of a job is told that there will be none. */
+void jobs_cancel(Manager *manager);

@@ -53,7 +53,7 @@ uid_t job_uid(const Job *job) {
 }
 
 uint64_t job_bytes(const Job *job) {
-        return job->candidate ? module_image_size(job->candidate->image) : 0;
+        return job->state == JOB_FINISHED ? 0 : job->bytes;
 }
 
 void job_changed(Job *job) {
@@ -91,17 +91,32 @@ static int on_retention_over(sd_event_source *source _unused_, uint64_t usec _un
         return 0;
 }
 
-static void trim_finished(Manager *manager) {
-        size_t n = 0;
+static Job *first_finished(const Manager *manager, size_t *ret_n) {
+        Job *first = NULL;
 
-        for (size_t i = 0; i < manager->n_jobs; i++)
-                n += manager->jobs[i]->state == JOB_FINISHED;
-        for (size_t i = 0; n > FINISHED_JOBS_MAX && i < manager->n_jobs;)
-                if (manager->jobs[i]->state == JOB_FINISHED) {
-                        forget_job(manager->jobs[i]);
-                        n--;
-                } else
-                        i++;
+        *ret_n = 0;
+        for (size_t i = 0; i < manager->n_jobs; i++) {
+                Job *job = manager->jobs[i];
+
+                if (job->state != JOB_FINISHED)
+                        continue;
+                (*ret_n)++;
+                if (!first || job->finished_as < first->finished_as)
+                        first = job;
+        }
+        return first;
+}
+
+static void trim_finished(Manager *manager) {
+        size_t n;
+
+        for (;;) {
+                Job *job = first_finished(manager, &n);
+
+                if (n <= FINISHED_JOBS_MAX)
+                        return;
+                forget_job(job);
+        }
 }
 
 static int schedule(Manager *manager) {
@@ -114,6 +129,7 @@ void job_finish(Job *job, JobResult result, const Failure *failure) {
         Patch *patch;
 
         job->state = JOB_FINISHED;
+        job->finished_as = ++manager->n_finished;
         job->result = result;
         job->finished = (Reply) {};
         if (failure && failure->code != 0)
@@ -126,7 +142,7 @@ void job_finish(Job *job, JobResult result, const Failure *failure) {
         job->operation = operation_free(job->operation);
         job->reapply = reapply_free(job->reapply);
         job->candidate = candidate_free(job->candidate);
-        patch = *job->patch_id ? manager_find_patch(manager, job->patch_id) : NULL;
+        patch = manager_patch_by_id(manager, job->patch_id);
         if (patch && patch->job == job) {
                 patch->job = NULL;
                 manager_refresh_patch(manager, patch); /* may drop the patch */
@@ -138,7 +154,7 @@ void job_finish(Job *job, JobResult result, const Failure *failure) {
                 log_debug("Failed to arm the retention of job %u, ignoring", job->id);
         (void) schedule(manager);
         reply_call(&finished, job->failure.code != 0 ? &job->failure : NULL,
-                   *job->patch_id ? manager_find_patch(manager, job->patch_id) : NULL, job);
+                   manager_patch_by_id(manager, job->patch_id), job);
         trim_finished(manager);
 }
 
@@ -182,7 +198,7 @@ static void run_job(Job *job) {
                 return;
         }
         job_changed(job);
-        patch = *job->patch_id ? manager_find_patch(manager, job->patch_id) : NULL;
+        patch = manager_patch_by_id(manager, job->patch_id);
         if (patch)
                 manager_notify_patch(manager, patch, patch_update(patch));
 }
@@ -213,6 +229,38 @@ static int check_limits(Manager *manager, const JobParameters *parameters, Failu
                            "was changed. Wait for some to end", n);
 }
 
+static int on_tell(sd_event_source *source _unused_, void *userdata) {
+        Job *job = userdata;
+        Reply queued = job->queued;
+
+        job->queued = (Reply) {};
+        reply_call(&queued, NULL, manager_patch_by_id(job->manager, job->patch_id), job);
+        return 0;
+}
+
+static int arm_tell(Job *job) {
+        int r = sd_event_add_defer(job->manager->event, &job->tell, on_tell, job);
+
+        /* Before the job runs and may end. */
+        return r < 0 ? r : sd_event_source_set_priority(job->tell, SD_EVENT_PRIORITY_IMPORTANT);
+}
+
+void jobs_cancel(Manager *manager) {
+        _cleanup_failure_ Failure failure = {};
+
+        (void) failure_set(&failure, REFUSED_CANCELED,
+                           "livepatchd is stopping before the job has ended. What it has begun in the kernel goes on; "
+                           "'livepatchctl status' shows the state");
+        for (size_t i = 0; i < manager->n_jobs; i++) {
+                Job *job = manager->jobs[i];
+                Reply queued = job->queued, finished = job->finished;
+
+                job->queued = job->finished = (Reply) {};
+                reply_call(&queued, &failure, NULL, NULL);
+                reply_call(&finished, &failure, NULL, NULL);
+        }
+}
+
 static int job_new(Manager *manager, const JobParameters *parameters, Job **ret) {
         _cleanup_(job_freep) Job *job = calloc(1, sizeof(Job));
 
@@ -223,15 +271,17 @@ static int job_new(Manager *manager, const JobParameters *parameters, Job **ret)
         job->uid = parameters->uid;
         job->runtime = parameters->runtime;
         job->resumed = parameters->resumed;
+        job->queued = parameters->queued;
+        job->finished = parameters->finished;
         job->patch_id = strdup(strempty(parameters->patch_id));
-        if (!job->patch_id)
+        if (!job->patch_id || (job->queued.function && arm_tell(job) < 0))
                 return -ENOMEM;
         *ret = TAKE_PTR(job);
         return 0;
 }
 
 int job_enqueue(Manager *manager, const JobParameters *parameters, Job **ret, Failure *f) {
-        Patch *patch = isempty(parameters->patch_id) ? NULL : manager_find_patch(manager, parameters->patch_id);
+        Patch *patch = isempty(parameters->patch_id) ? NULL : manager_patch_by_id(manager, parameters->patch_id);
         Job **grown, *job;
         int r = check_limits(manager, parameters, f);
 
@@ -248,7 +298,7 @@ int job_enqueue(Manager *manager, const JobParameters *parameters, Job **ret, Fa
         if (job_new(manager, parameters, &job) < 0)
                 return failure_oom(f);
         job->candidate = parameters->candidate;
-        job->finished = parameters->finished;
+        job->bytes = job->candidate ? module_image_size(job->candidate->image) : 0;
         job->id = ++manager->last_job_id;
         manager->jobs[manager->n_jobs++] = job;
         if (patch)
@@ -294,6 +344,7 @@ Job *job_free(Job *job) {
         operation_free(job->operation);
         reapply_free(job->reapply);
         candidate_free(job->candidate);
+        (void) sd_event_source_disable_unref(job->tell);
         (void) sd_event_source_disable_unref(job->retention);
         failure_done(&job->failure);
         free(job->patch_id);

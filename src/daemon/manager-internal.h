@@ -22,6 +22,7 @@ struct Manager {
         Job **jobs; /* in the order of their ids: queued, running, and finished ones in retention */
         size_t n_jobs;
         uint32_t last_job_id;
+        uint64_t n_finished; /* jobs, ever */
         Job *running;
         sd_event_source *run_next;
 
@@ -61,6 +62,9 @@ void manager_set_runtime(Manager *manager, const char *patch_id, RuntimeRecord *
 uint64_t manager_next_order(const Manager *manager);
 bool manager_is_this_kernel(const Manager *manager, const char *release);
 uint64_t now_realtime_usec(void);
+
+/* manager-operations.c */
+int manager_no_such_patch(const char *patch_id, Failure *f);
 
 /* converge.c */
 int manager_load_patches(Manager *manager, Failure *f);

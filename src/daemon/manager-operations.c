@@ -9,7 +9,7 @@
 #include "daemon/policy.h"
 #include "daemon/transaction.h"
 
-static int no_such_patch(const char *patch_id, Failure *f) {
+int manager_no_such_patch(const char *patch_id, Failure *f) {
         _cleanup_free_ char *shown = sanitize_text(patch_id, 128);
 
         return failure_set(f, REFUSED_NO_SUCH_PATCH,
@@ -17,69 +17,20 @@ static int no_such_patch(const char *patch_id, Failure *f) {
                            strempty(shown));
 }
 
-/* Queues a job and answers with it, later, as all operations do: out of a deferred source. */
-typedef struct DeferredReply {
-        Manager *manager;
-        sd_event_source *source;
-        Reply reply;
-        uint32_t job_id;
-} DeferredReply;
-
-static int on_deferred_reply(sd_event_source *source, void *userdata) {
-        DeferredReply *deferred = userdata;
-        Job *job = manager_find_job(deferred->manager, deferred->job_id);
-        Reply reply = deferred->reply;
-
-        (void) sd_event_source_unref(source);
-        free(deferred);
-        reply_call(&reply, NULL, NULL, job);
-        return 0;
-}
-
-static int reply_later(Manager *manager, const Job *job, ManagerReply reply, void *userdata, Failure *f) {
-        DeferredReply *deferred = malloc(sizeof(DeferredReply));
-        int r;
-
-        if (!deferred)
-                return failure_oom(f);
-        *deferred = (DeferredReply) {
-                .manager = manager,
-                .reply = { reply, userdata },
-                .job_id = job->id,
-        };
-        r = sd_event_add_defer(manager->event, &deferred->source, on_deferred_reply, deferred);
-        if (r >= 0)
-                /* Before the job runs and may end. */
-                r = sd_event_source_set_priority(deferred->source, SD_EVENT_PRIORITY_IMPORTANT);
-        if (r < 0) {
-                (void) sd_event_source_unref(deferred->source);
-                free(deferred);
-                return failure_set(f, r, "The job was queued, but its path could not be sent: %s", strerror(-r));
-        }
-        return 0;
-}
-
-static int enqueue_and_reply(Manager *manager, const JobParameters *parameters, ManagerReply reply, void *userdata,
-                             Failure *f) {
-        Job *job;
-        int r = job_enqueue(manager, parameters, &job, f);
-
-        return r != 0 ? r : reply_later(manager, job, reply, userdata, f);
-}
-
 int manager_revert(Manager *manager, const char *patch_id, bool runtime, uid_t uid, ManagerReply reply, void *userdata,
                    Failure *f) {
         Patch *patch = manager_find_patch(manager, patch_id);
-        JobParameters parameters = { .type = JOB_REVERT, .uid = uid, .runtime = runtime };
+        JobParameters parameters = { .type = JOB_REVERT, .uid = uid, .runtime = runtime, .queued = { reply, userdata } };
+        Job *job;
 
         if (!patch)
-                return no_such_patch(patch_id, f);
+                return manager_no_such_patch(patch_id, f);
         /* Not applied, but to be applied at the next boot: then that is what is taken back. */
         if (!patch_is_loaded(patch) && !patch->klp && !patch->job &&
             (runtime || !patch->record || !patch->record->reapply))
                 return failure_set(f, REFUSED_NOT_APPLIED, "'%s' is not applied. Nothing was changed", patch->id);
         parameters.patch_id = patch->id;
-        return enqueue_and_reply(manager, &parameters, reply, userdata, f);
+        return job_enqueue(manager, &parameters, &job, f);
 }
 
 int manager_remove(Manager *manager, const char *patch_id, uid_t uid, ManagerReply reply, void *userdata, Failure *f) {
@@ -88,7 +39,7 @@ int manager_remove(Manager *manager, const char *patch_id, uid_t uid, ManagerRep
         Job *job;
 
         if (!patch)
-                return no_such_patch(patch_id, f);
+                return manager_no_such_patch(patch_id, f);
         if (patch->record && patch->record->origin == ORIGIN_VENDOR)
                 return failure_set(f, REFUSED_READ_ONLY,
                                    "'%s' belongs to a package, in /usr/lib/livepatch/patches. Nothing was changed. "
@@ -99,12 +50,13 @@ int manager_remove(Manager *manager, const char *patch_id, uid_t uid, ManagerRep
 }
 
 int manager_reapply(Manager *manager, uid_t uid, ManagerReply reply, void *userdata, Failure *f) {
-        JobParameters parameters = { .type = JOB_REAPPLY, .patch_id = "", .uid = uid };
+        JobParameters parameters = { .type = JOB_REAPPLY, .patch_id = "", .uid = uid, .queued = { reply, userdata } };
+        Job *job;
         int r;
 
         manager_refresh_kernel(manager);
         r = policy_check_kernel(manager->kernel, f);
-        return r != 0 ? r : enqueue_and_reply(manager, &parameters, reply, userdata, f);
+        return r != 0 ? r : job_enqueue(manager, &parameters, &job, f);
 }
 
 /* ---- What the next boot does ------------------------------------------------------------------------------- */
@@ -122,7 +74,19 @@ static void on_reapply_set(void *userdata, Transaction *transaction) {
         if (!failed)
                 manager_set_record(set->manager, set->patch_id, TAKE_PTR(transaction->record_before));
         reply_call(&set->reply, failed ? &transaction->failure : NULL,
-                   manager_find_patch(set->manager, set->patch_id), NULL);
+                   manager_patch_by_id(set->manager, set->patch_id), NULL);
+        free(set->patch_id);
+        free(set);
+}
+
+static void on_reapply_dropped(void *userdata) {
+        _cleanup_failure_ Failure failure = {};
+        SetReapply *set = userdata;
+
+        (void) failure_set(&failure, REFUSED_CANCELED,
+                           "livepatchd is stopping, and what the next boot shall do may or may not have been written. "
+                           "Try again");
+        reply_call(&set->reply, &failure, NULL, NULL);
         free(set->patch_id);
         free(set);
 }
@@ -133,25 +97,28 @@ static int changed_record(const Manager *manager, const Patch *patch, bool reapp
 
         if (r < 0)
                 return r;
+        /* A record of this boot only may stand in front of one that lasts and is to be reapplied, as its own 'reapply'
+         * then says: the one that is written takes the place of both. */
+        if (reapply || record->reapply) {
+                r = free_and_strdup(&record->transient_boot_id, NULL);
+                if (r < 0)
+                        return r;
+        }
         if (reapply && !record->reapply)
                 record->order = manager_next_order(manager);
         record->reapply = reapply;
-        if (reapply) {
-                free(record->transient_boot_id);
-                record->transient_boot_id = NULL;
-        }
         *ret = TAKE_PTR(record);
         return 0;
 }
 
 static int check_reapply(const Patch *patch, Failure *f) {
+        if (patch->job && (job_state(patch->job) != JOB_QUEUED || !patch->record))
+                return failure_set(f, REFUSED_BUSY,
+                                   "A job works on '%s'. Nothing was changed. Try again when it has ended", patch->id);
         if (!patch->record)
                 return failure_set(f, REFUSED_CONFLICT,
                                    "'%s' was loaded by something other than livepatchd, which has no file of it to "
                                    "apply at boot. Nothing was changed. Apply its file with livepatchctl", patch->id);
-        if (patch->job && job_state(patch->job) != JOB_QUEUED)
-                return failure_set(f, REFUSED_BUSY,
-                                   "A job works on '%s'. Nothing was changed. Try again when it has ended", patch->id);
         return 0;
 }
 
@@ -163,13 +130,14 @@ int manager_set_reapply(Manager *manager, const char *patch_id, bool reapply, ui
         int r;
 
         if (!patch)
-                return no_such_patch(patch_id, f);
+                return manager_no_such_patch(patch_id, f);
         r = check_reapply(patch, f);
         if (r != 0)
                 return r;
         if (transaction_new(manager, patch->name, patch->kernel_release, &transaction) < 0 ||
             changed_record(manager, patch, reapply, &transaction->record_before) < 0)
                 return failure_oom(f);
+        transaction->dropped = on_reapply_dropped;
         set = malloc(sizeof(SetReapply));
         if (!set)
                 return failure_oom(f);

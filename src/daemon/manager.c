@@ -175,25 +175,25 @@ static bool nothing_is_left(const Patch *patch) {
 
 /* A cumulative patch of the kernel's present state: those below it are superseded. */
 static bool cumulative_is_applied(const Manager *manager, const Patch *except) {
-        for (size_t i = 0; i < manager->n_patches; i++) {
-                const Patch *patch = manager->patches[i];
-                Tristate replace;
-
-                if (patch == except || !patch->klp || !patch->klp->enabled || patch->klp->transition)
-                        continue;
-                replace = patch->klp->replace;
-                if (replace == TRISTATE_UNKNOWN && patch->record)
-                        replace = patch->record->replace;
-                if (replace == TRISTATE_YES)
+        for (size_t i = 0; i < manager->n_patches; i++)
+                if (manager->patches[i] != except && patch_is_cumulative_now(manager->patches[i]))
                         return true;
-        }
         return false;
+}
+
+/* Returns what changed. */
+static int update_superseded(Manager *manager, Patch *patch) {
+        bool superseded = patch->module.present && !patch->klp && patch_applied_at(patch) != 0 &&
+                          cumulative_is_applied(manager, patch);
+
+        if (superseded == patch->superseded)
+                return 0;
+        patch->superseded = superseded;
+        return MAX(patch_update(patch), 0);
 }
 
 void manager_refresh_patch(Manager *manager, Patch *patch) {
         int changed = patch_refresh(patch, manager->root_fd);
-        bool superseded = patch->module.present && !patch->klp && patch_applied_at(patch) != 0 &&
-                          cumulative_is_applied(manager, patch);
 
         if (changed < 0) {
                 log_debug_errno(changed, "Failed to read the state of '%s', ignoring: %m", patch->id);
@@ -201,14 +201,7 @@ void manager_refresh_patch(Manager *manager, Patch *patch) {
         }
         if (nothing_is_left(patch))
                 return drop_patch(manager, patch);
-        if (superseded != patch->superseded) {
-                int r;
-
-                patch->superseded = superseded;
-                r = patch_update(patch);
-                changed |= r < 0 ? 0 : r;
-        }
-        manager_notify_patch(manager, patch, changed);
+        manager_notify_patch(manager, patch, changed | update_superseded(manager, patch));
 }
 
 /* What clients see differently, the state apart, which is derived anew. */
@@ -279,6 +272,9 @@ void manager_refresh_patches(Manager *manager) {
         for (size_t i = manager->n_patches; i > 0; i--)
                 if (i <= manager->n_patches)
                         manager_refresh_patch(manager, manager->patches[i - 1]);
+        /* Now that all are known: one that was read before the one that replaced it. */
+        for (size_t i = 0; i < manager->n_patches; i++)
+                manager_notify_patch(manager, manager->patches[i], update_superseded(manager, manager->patches[i]));
 }
 
 size_t manager_n_patches(const Manager *manager) {
@@ -423,14 +419,18 @@ int manager_start(Manager *manager, Failure *f) {
 }
 
 Manager *manager_free(Manager *manager) {
+        bool disk_is_done;
+
         if (!manager)
                 return NULL;
         manager->stopping = true;
         /* Workers first: what they finish last is still recorded, and their contexts are nobody's after this. */
+        disk_is_done = !manager->disk || worker_stop(manager->disk);
         manager->disk = worker_free(manager->disk);
         manager->reader = worker_free(manager->reader);
         manager->counter = worker_free(manager->counter);
         requests_cancel(manager);
+        jobs_cancel(manager);
         manager->observer = NULL;
         for (size_t i = 0; i < manager->n_jobs; i++)
                 job_free(manager->jobs[i]);
@@ -441,7 +441,8 @@ Manager *manager_free(Manager *manager) {
         (void) sd_event_source_disable_unref(manager->kmsg_source);
         safe_close(manager->kmsg_fd);
         (void) sd_event_source_disable_unref(manager->run_next);
-        store_close(manager->store);
+        if (disk_is_done) /* else a thread that hangs will come back to it */
+                store_close(manager->store);
         config_free(manager->config);
         kernel_info_free(manager->kernel);
         strv_free(manager->problems);
