@@ -37,6 +37,7 @@ struct Reapply {
         Operation *operation;
         sd_event_source *next;
         unsigned n_applied;
+        unsigned n_gone; /* removed, or not to be reapplied any more */
         char **failed;
         bool canceled;
 };
@@ -80,7 +81,7 @@ static void preparation_done(void *context, bool canceled) {
 static int preparation_new(Reapply *reapply, size_t index, Preparation **ret) {
         _cleanup_(preparation_freep) Preparation *p = calloc(1, sizeof(Preparation));
         Manager *manager = reapply->manager;
-        Patch *patch = manager_find_patch(manager, reapply->ids[index]);
+        const Patch *patch = manager_patch_by_id(manager, reapply->ids[index]);
 
         if (!p)
                 return -ENOMEM;
@@ -169,17 +170,40 @@ static void note_failure(Reapply *reapply, Patch *patch, const Failure *failure)
         manager_set_runtime(reapply->manager, patch->id, TAKE_PTR(runtime));
 }
 
-static void one_is_over(Reapply *reapply, const Failure *failure) {
-        const char *id = reapply->ids[reapply->current];
-
-        if (failure && failure->code != 0)
-                (void) strv_append(&reapply->failed, id);
-        else
-                reapply->n_applied++;
+static void go_on(Reapply *reapply) {
         reapply->current++;
         reapply->job->progress = (double) reapply->current / (double) reapply->n_ids;
         job_changed(reapply->job);
         proceed_later(reapply);
+}
+
+static void one_has_failed(Reapply *reapply, const Failure *failure) {
+        const char *id = reapply->ids[reapply->current];
+
+        log_skipped(reapply, id, failure);
+        (void) strv_append(&reapply->failed, id);
+        go_on(reapply);
+}
+
+static void one_is_applied(Reapply *reapply) {
+        reapply->n_applied++;
+        go_on(reapply);
+}
+
+static void one_is_gone(Reapply *reapply) {
+        reapply->n_gone++;
+        go_on(reapply);
+}
+
+/* While it is worked on, nobody else may stage, remove or apply it. */
+static void claim_current(Reapply *reapply, bool claim) {
+        Manager *manager = reapply->manager;
+        Patch *patch = manager_patch_by_id(manager, reapply->ids[reapply->current]);
+
+        if (!patch)
+                return;
+        patch->job = claim ? reapply->job : NULL;
+        manager_refresh_patch(manager, patch);
 }
 
 static void on_operation_end(void *userdata, JobResult result, const Failure *failure) {
@@ -188,21 +212,29 @@ static void on_operation_end(void *userdata, JobResult result, const Failure *fa
 
         if (failure)
                 (void) failure_copy(&copy, failure);
-        if (result != JOB_RESULT_DONE && copy.code == 0)
-                copy.code = REFUSED_CANCELED;
         reapply->operation = operation_free(reapply->operation);
-        if (copy.code != 0)
-                log_skipped(reapply, reapply->ids[reapply->current], &copy);
-        one_is_over(reapply, &copy);
+        claim_current(reapply, false);
+        switch (result) {
+        case JOB_RESULT_DONE:
+                return one_is_applied(reapply);
+        case JOB_RESULT_CANCELED:
+                return go_on(reapply);
+        case JOB_RESULT_FAILED:
+        case JOB_RESULT_STALLED:
+        case JOB_RESULT_NONE:
+        case _JOB_RESULT_MAX:
+        case _JOB_RESULT_INVALID:
+                return one_has_failed(reapply, &copy);
+        }
 }
 
-static int apply_prepared(Reapply *reapply, Patch *patch, Candidate *candidate) {
+static int apply_prepared(Reapply *reapply, const Patch *patch, Candidate *candidate) {
         OperationParameters parameters = {
                 .type = JOB_APPLY,
                 .job = reapply->job,
                 .patch_id = patch->id,
                 .uid = reapply->job->uid,
-                .runtime = false,
+                .runtime = patch->record->transient_boot_id != NULL, /* what is of this boot only stays so */
                 .candidate = candidate,
                 .end = on_operation_end,
                 .userdata = reapply,
@@ -211,7 +243,7 @@ static int apply_prepared(Reapply *reapply, Patch *patch, Candidate *candidate) 
         return operation_start(reapply->manager, &parameters, &reapply->operation);
 }
 
-static int judge(Reapply *reapply, Preparation *p, Patch *patch) {
+static int judge(Reapply *reapply, Preparation *p, const Patch *patch) {
         const KernelInfo *kernel = reapply->manager->kernel;
         int r = p->failure.code;
 
@@ -224,51 +256,75 @@ static int judge(Reapply *reapply, Preparation *p, Patch *patch) {
         return r;
 }
 
-static void try_current(Reapply *reapply) {
-        _cleanup_(preparation_freep) Preparation *p = TAKE_PTR(reapply->preparing);
-        Patch *patch = manager_find_patch(reapply->manager, reapply->ids[p->index]);
-        int r;
+static bool is_wanted(const Patch *patch) {
+        return patch->this_kernel && patch->record && patch->record->reapply;
+}
 
-        if (!patch)
-                return one_is_over(reapply, NULL);
-        manager_refresh_patch(reapply->manager, patch);
-        if (patch->klp)
-                return one_is_over(reapply, NULL); /* applied meanwhile */
-        r = judge(reapply, p, patch);
+static void apply_or_skip(Reapply *reapply, Preparation *p, Patch *patch) {
+        int r = judge(reapply, p, patch);
+
         if (r == 0) {
                 r = apply_prepared(reapply, patch, TAKE_PTR(p->candidate));
                 if (r == 0) {
+                        claim_current(reapply, true);
                         (void) prepare(reapply, reapply->current + 1);
                         return;
                 }
                 (void) failure_set(&p->failure, r, "It could not be started: %s", strerror(-r));
         }
-        log_skipped(reapply, patch->id, &p->failure);
         note_failure(reapply, patch, &p->failure);
-        one_is_over(reapply, &p->failure);
+        one_has_failed(reapply, &p->failure);
 }
 
+static void try_current(Reapply *reapply) {
+        _cleanup_(preparation_freep) Preparation *p = TAKE_PTR(reapply->preparing);
+        Patch *patch = manager_patch_by_id(reapply->manager, reapply->ids[p->index]);
+
+        if (patch)
+                manager_refresh_patch(reapply->manager, patch);
+        patch = manager_patch_by_id(reapply->manager, reapply->ids[p->index]);
+        if (!patch || !is_wanted(patch) || patch->job)
+                return one_is_gone(reapply);
+        if (patch->klp)
+                return one_is_applied(reapply);
+        if (!streq_ptr(p->sha256, patch->record->sha256))
+                return proceed_later(reapply); /* staged anew meanwhile: from the beginning */
+        apply_or_skip(reapply, p, patch);
+}
+
+static char *list_failed(const Reapply *reapply) {
+        char *names = NULL;
+        size_t size = 0;
+        FILE *f = open_memstream(&names, &size);
+
+        if (!f)
+                return NULL;
+        for (char **i = reapply->failed; *i; i++)
+                (void) fprintf(f, "%s'%s'", i == reapply->failed ? "" : ", ", *i);
+        (void) fclose(f);
+        return names;
+}
+
+/* Frees the reapply. */
 static void conclude(Reapply *reapply) {
         _cleanup_failure_ Failure failure = {};
         _cleanup_free_ char *names = NULL;
-        size_t size = 0;
-        FILE *f;
+        JobResult result = JOB_RESULT_DONE;
 
-        if (!reapply->failed) {
-                job_finish(reapply->job, reapply->canceled ? JOB_RESULT_CANCELED : JOB_RESULT_DONE, NULL);
-                return;
+        if (reapply->canceled) {
+                result = JOB_RESULT_CANCELED;
+                (void) failure_set(&failure, REFUSED_CANCELED,
+                                   "Reapplying was canceled after %u of %zu patches, which stay applied",
+                                   reapply->n_applied, reapply->n_ids);
+        } else if (reapply->failed) {
+                result = JOB_RESULT_FAILED;
+                names = list_failed(reapply);
+                (void) failure_set(&failure, -EIO,
+                                   "%zu of %zu patches could not be reapplied: %s. The other %u are applied. "
+                                   "'livepatchctl show NAME' tells the reason of each", strv_length(reapply->failed),
+                                   reapply->n_ids - reapply->n_gone, strempty(names), reapply->n_applied);
         }
-        f = open_memstream(&names, &size);
-        if (f) {
-                for (char **i = reapply->failed; *i; i++)
-                        (void) fprintf(f, "%s'%s'", i == reapply->failed ? "" : ", ", *i);
-                (void) fclose(f);
-        }
-        (void) failure_set(&failure, -EIO,
-                           "%zu of %zu patches could not be reapplied: %s. The other %u are applied. 'livepatchctl "
-                           "show NAME' tells the reason of each", strv_length(reapply->failed), reapply->n_ids,
-                           strempty(names), reapply->n_applied);
-        job_finish(reapply->job, JOB_RESULT_FAILED, &failure);
+        job_finish(reapply->job, result, &failure);
 }
 
 static int on_next(sd_event_source *source _unused_, void *userdata) {
@@ -277,7 +333,7 @@ static int on_next(sd_event_source *source _unused_, void *userdata) {
         if (reapply->operation)
                 return 0;
         if (reapply->canceled || reapply->current >= reapply->n_ids) {
-                conclude(reapply); /* frees the reapply */
+                conclude(reapply);
                 return 0;
         }
         if (reapply->preparing && reapply->preparing->ready)
@@ -285,21 +341,36 @@ static int on_next(sd_event_source *source _unused_, void *userdata) {
         else if (!reapply->preparing && prepare(reapply, reapply->current) < 0) {
                 Failure failure = { .code = -ENOMEM };
 
-                log_skipped(reapply, reapply->ids[reapply->current], &failure);
-                one_is_over(reapply, &failure);
+                one_has_failed(reapply, &failure);
         }
         return 0;
 }
 
+/* The place in the order up to which a cumulative patch that is applied has taken over: what comes before it would be
+ * applied over it. */
+static uint64_t cumulative_order(const Manager *manager) {
+        uint64_t order = 0;
+
+        for (size_t i = 0; i < manager->n_patches; i++) {
+                const Patch *patch = manager->patches[i];
+
+                if (patch->record && patch_is_cumulative_now(patch))
+                        order = MAX(order, patch->record->order);
+        }
+        return order;
+}
+
 static int collect(Reapply *reapply) {
         Manager *manager = reapply->manager;
+        uint64_t superseded_below = cumulative_order(manager);
 
         /* The table is sorted by the order that the records say. */
         for (size_t i = 0; i < manager->n_patches; i++) {
                 const Patch *patch = manager->patches[i];
                 int r;
 
-                if (!patch->this_kernel || !patch->record || !patch->record->reapply || patch->klp || patch->job)
+                if (!is_wanted(patch) || patch->klp || patch->job || patch->superseded ||
+                    patch->record->order < superseded_below)
                         continue;
                 r = strv_append(&reapply->ids, patch->id);
                 if (r < 0)
@@ -344,9 +415,11 @@ Reapply *reapply_free(Reapply *reapply) {
 
 int reapply_cancel(Reapply *reapply, Failure *f) {
         reapply->canceled = true;
-        if (reapply->operation)
-                return operation_cancel(reapply->operation, f);
-        proceed_later(reapply);
+        /* Too late for the one that is being applied: it is the last one. */
+        if (!reapply->operation)
+                proceed_later(reapply);
+        else if (operation_cancel(reapply->operation, f) != 0)
+                failure_done(f);
         return 0;
 }
 
