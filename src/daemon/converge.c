@@ -61,10 +61,10 @@ static int take_vendor(Manager *manager, const char *name) {
         _cleanup_(candidate_freep) Candidate *candidate = NULL;
         _cleanup_(patch_record_freep) PatchRecord *record = NULL;
         _cleanup_failure_ Failure failure = {};
-        Patch *patch = manager_find_patch(manager, name);
+        Patch *patch = manager_patch_by_id(manager, name);
         int r;
 
-        if (patch && patch->this_kernel && patch->record && patch->record->origin != ORIGIN_VENDOR)
+        if (patch && patch->record && patch->record->origin != ORIGIN_VENDOR)
                 return 0; /* the administrator's own build of the name comes first */
         r = ingest_vendor(manager, name, &candidate, &failure);
         if (r != 0)
@@ -101,6 +101,14 @@ static int take_vendor_patches(Manager *manager) {
         return 0;
 }
 
+/* Switched off by an earlier process, which did not come to unload it: without a directory in /sys/kernel/livepatch and
+ * without a record, only its note tells of it. */
+static bool is_left_loaded(const Manager *manager, const RuntimeRecord *runtime) {
+        _cleanup_(kernel_module_done) KernelModule module = {};
+
+        return runtime->pending && kernel_module_read(manager->root_fd, runtime->name, &module) >= 0 && module.present;
+}
+
 static int take_runtime_records(Manager *manager) {
         _cleanup_strv_free_ char **names = NULL, **problems = NULL;
         int r = store_list_runtime(manager->store, &names);
@@ -109,15 +117,17 @@ static int take_runtime_records(Manager *manager) {
                 return r == -ENOENT ? 0 : r;
         for (char **name = names; name && *name; name++) {
                 _cleanup_(runtime_record_freep) RuntimeRecord *runtime = NULL;
-                Patch *patch = manager_find_patch(manager, *name);
+                Patch *patch = manager_patch_by_id(manager, *name);
 
                 if (store_load_runtime(manager->store, *name, &runtime, &problems) < 0)
                         continue;
-                if (!patch || !patch->this_kernel) {
+                if (!patch && !is_left_loaded(manager, runtime)) {
                         /* Of a patch that is forgotten and not loaded, nothing is to be told. */
                         (void) store_remove_runtime(manager->store, *name);
                         continue;
                 }
+                if (!patch && manager_make_patch(manager, *name, manager->kernel->release, &patch) < 0)
+                        return -ENOMEM;
                 runtime_record_free(patch->runtime);
                 patch->runtime = TAKE_PTR(runtime);
                 (void) patch_update(patch);
@@ -183,7 +193,8 @@ int manager_converge(Manager *manager, Failure *f) {
                 const Patch *patch = manager->patches[i];
                 int r;
 
-                if (!patch->runtime || !patch->runtime->pending || patch->job)
+                if (!patch->runtime || !patch->runtime->pending || patch->job ||
+                    patch->runtime->pending_type == JOB_REAPPLY)
                         continue;
                 r = resume(manager, patch, f);
                 if (r != 0)

@@ -115,37 +115,48 @@ static void on_made_lasting(void *userdata, const Failure *failure, const Patch 
         request_refuse(request);
 }
 
-static bool same_build(const Candidate *candidate, const Patch *patch) {
-        const char *build_id = candidate->info->build_id;
-
-        if (patch->module.build_id && build_id)
-                return streq(patch->module.build_id, build_id);
+static bool is_recorded(const Candidate *candidate, const Patch *patch) {
         return patch->record && streq_ptr(patch->record->sha256, module_image_sha256(candidate->image));
 }
 
-/* The name is loaded. Same build: nothing to do but perhaps to make it last. Returns 1 when the request lives on. */
+static bool is_loaded(const Candidate *candidate, const Patch *patch) {
+        const char *build_id = candidate->info->build_id;
+
+        if (patch->module.build_id || build_id)
+                return streq_ptr(patch->module.build_id, build_id);
+        return is_recorded(candidate, patch);
+}
+
+/* Nothing to do but perhaps to make it last. Returns 1 when the request lives on. */
+static int judge_applied(Request *request, const Patch *patch) {
+        int r;
+
+        if (!is_recorded(request->candidate, patch))
+                return failure_set(&request->failure, REFUSED_ALREADY_APPLIED,
+                                   "'%s' is applied already; something other than livepatchd loaded it, so livepatchd "
+                                   "does not reapply it at boot. To have it manage the patch, revert it and apply it "
+                                   "again", patch->name);
+        if (request->option || (patch->record->reapply && !patch->record->transient_boot_id))
+                return failure_set(&request->failure, REFUSED_ALREADY_APPLIED, "'%s' is applied already", patch->name);
+        r = manager_set_reapply(request->manager, patch->id, true, request->uid, on_made_lasting, request,
+                                &request->failure);
+        return r == 0 ? 1 : r;
+}
+
+/* The name is loaded, and no job works on it. */
 static int judge_loaded(Request *request, const Patch *patch) {
         const char *name = patch->name;
 
-        if (!same_build(request->candidate, patch))
+        if (!is_loaded(request->candidate, patch))
                 return failure_set(&request->failure, REFUSED_CONFLICT,
                                    "Another build of '%s' is loaded (build-id %s, and this module has %s). Nothing was "
                                    "changed. Revert it with 'livepatchctl revert %s', then apply this one", name,
                                    patch->module.build_id ?: "unknown", request->candidate->info->build_id ?: "none",
                                    name);
-        if (patch->klp->transition)
+        if (patch->klp->transition || !patch->klp->enabled)
                 return failure_set(&request->failure, REFUSED_BUSY,
                                    "'%s' is in transition. Nothing was changed. Try again when that has ended", name);
-        if (!patch->record)
-                return failure_set(&request->failure, REFUSED_ALREADY_APPLIED,
-                                   "'%s' is applied already; something other than livepatchd loaded it, so livepatchd "
-                                   "does not reapply it at boot. To have it manage the patch, revert it and apply it "
-                                   "again", name);
-        if (!request->option && (!patch->record->reapply || patch->record->transient_boot_id) &&
-            manager_set_reapply(request->manager, patch->id, true, request->uid, on_made_lasting, request,
-                                &request->failure) == 0)
-                return 1;
-        return failure_set(&request->failure, REFUSED_ALREADY_APPLIED, "'%s' is applied already", name);
+        return judge_applied(request, patch);
 }
 
 static int queue_apply(Request *request, const char *patch_id) {
@@ -162,7 +173,7 @@ static int queue_apply(Request *request, const char *patch_id) {
         if (r != 0)
                 return r;
         request->candidate = NULL;
-        request_reply(request, NULL, manager_find_patch(request->manager, patch_id), job);
+        request_reply(request, NULL, manager_patch_by_id(request->manager, patch_id), job);
         return 1;
 }
 
@@ -183,16 +194,14 @@ static int judge_apply(Request *request) {
                 return failure_set(&request->failure, REFUSED_MALFORMED_MODULE,
                                    "The file on record as '%s' holds the module '%s'. It was not loaded. Remove the "
                                    "patch and apply the right file", request->patch_id, info->name);
-        patch = manager_find_patch(manager, info->name);
-        if (patch && patch->this_kernel)
+        patch = manager_patch_by_id(manager, info->name);
+        if (patch)
                 manager_refresh_patch(manager, patch);
         r = manager_make_patch(manager, info->name, info->kernel_release, &patch);
         if (r < 0)
                 return failure_oom(&request->failure);
-        if (patch->klp && !patch->job) {
-                r = judge_loaded(request, patch);
-                return r;
-        }
+        if (patch->klp && !patch->job)
+                return judge_loaded(request, patch);
         r = queue_apply(request, patch->id);
         if (r != 1)
                 manager_refresh_patch(manager, patch); /* drops it if it was made just now */
@@ -218,8 +227,10 @@ static void on_staged(void *userdata, Transaction *transaction) {
                 (void) failure_oom(&request->failure);
                 return request_refuse(request);
         }
+        if (transaction->forget_runtime)
+                manager_set_runtime(manager, id, NULL);
         manager_set_record(manager, id, TAKE_PTR(transaction->record_before));
-        patch = manager_find_patch(manager, id);
+        patch = manager_patch_by_id(manager, id);
         record = patch->record;
         log_event(LOG_NOTICE, LP_MESSAGE_STAGED,
                   ((LogField[]){ { LP_FIELD_PATCH, patch->name },
@@ -258,7 +269,10 @@ static int stage_record(Request *request, const Patch *patch, PatchRecord **ret)
                 return failure_oom(&request->failure);
         record->origin = ORIGIN_LOCAL;
         record->reapply = request->option || (patch && patch->record && patch->record->reapply);
-        record->order = patch && patch->record ? patch->record->order : manager_next_order(request->manager);
+        /* One that is to be reapplied from now on comes last. */
+        record->order = patch && patch->record && patch->record->reapply == record->reapply ?
+                                patch->record->order :
+                                manager_next_order(request->manager);
         record->staged_at = now_realtime_usec();
         record->staged_by = request->uid;
         *ret = TAKE_PTR(record);
@@ -271,7 +285,7 @@ static int judge_stage(Request *request) {
         _cleanup_(transaction_freep) Transaction *transaction = NULL;
         _cleanup_free_ char *installed = NULL, *id = NULL;
         bool here;
-        const Patch *patch;
+        Patch *patch;
         int r;
 
         if (!info->kernel_release)
@@ -284,9 +298,10 @@ static int judge_stage(Request *request) {
                                &request->failure);
         if (r != 0)
                 return r;
-        patch = manager_find_patch(manager, id);
-        if (patch && !streq(patch->id, id))
-                patch = NULL;
+        patch = manager_patch_by_id(manager, id);
+        if (patch)
+                manager_refresh_patch(manager, patch);
+        patch = manager_patch_by_id(manager, id);
         r = check_staged_before(request, patch);
         if (r != 0)
                 return r;
@@ -297,6 +312,8 @@ static int judge_stage(Request *request) {
                 return r;
         transaction->module = verified_module_ref(request->candidate->verified);
         transaction->put_module = true;
+        /* What an earlier try in this boot failed of is no longer what it is about. */
+        transaction->forget_runtime = here && !(patch && patch->module.present);
         r = transaction_submit(TAKE_PTR(transaction), on_staged, request);
         return r < 0 ? failure_oom(&request->failure) : 1;
 }
@@ -360,6 +377,20 @@ static int check_bytes(const Request *request, uint64_t more, Failure *f) {
                            "changed. Wait for some to end");
 }
 
+/* Each holds a descriptor and perhaps a thread, however small it is. */
+static int check_requests(const Request *request, Failure *f) {
+        const Manager *manager = request->manager;
+        unsigned n = 0;
+
+        for (size_t i = 0; i < manager->n_requests; i++)
+                n += manager->requests[i]->uid == request->uid;
+        if (n < manager->config->jobs_per_user_max)
+                return 0;
+        return failure_set(f, REFUSED_LIMITS_EXCEEDED,
+                           "%u modules of yours are being read already, which is the limit (JobsPerUserMax=). Nothing "
+                           "was changed. Wait for some to end", n);
+}
+
 static void request_run(void *context) {
         Request *request = context;
 
@@ -408,7 +439,9 @@ static int request_submit(Request *request, Failure *f) {
         request->ingest.policy = manager->config->signature_policy;
         request->ingest.expected_sha256 = request->sha256;
         /* Too large is not a matter of the caller's other modules: the reader says so. */
-        r = check_bytes(request, MIN(request->bytes, manager->config->module_size_max), f);
+        r = check_requests(request, f);
+        if (r == 0)
+                r = check_bytes(request, MIN(request->bytes, manager->config->module_size_max), f);
         if (r != 0)
                 return r;
         grown = realloc(manager->requests, (manager->n_requests + 1) * sizeof(Request *));
@@ -483,7 +516,7 @@ int manager_apply(Manager *manager, const char *patch_id, bool runtime, uid_t ui
         int fd, r;
 
         if (!patch)
-                return failure_set(f, REFUSED_NO_SUCH_PATCH, "There is no patch named '%s'", patch_id);
+                return manager_no_such_patch(patch_id, f);
         if (!patch->this_kernel)
                 return failure_set(f, REFUSED_WRONG_KERNEL,
                                    "'%s' is staged for kernel %s, and the running kernel is %s. It was not loaded. It "
