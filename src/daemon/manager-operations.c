@@ -20,7 +20,12 @@ int manager_no_such_patch(const char *patch_id, Failure *f) {
 int manager_revert(Manager *manager, const char *patch_id, bool runtime, uid_t uid, ManagerReply reply, void *userdata,
                    Failure *f) {
         Patch *patch = manager_find_patch(manager, patch_id);
-        JobParameters parameters = { .type = JOB_REVERT, .uid = uid, .runtime = runtime, .queued = { reply, userdata } };
+        JobParameters parameters = {
+                .type = JOB_REVERT,
+                .uid = uid,
+                .runtime = runtime,
+                .queued = { reply, userdata },
+        };
         Job *job;
 
         if (!patch)
