@@ -37,7 +37,7 @@ def in_chroot(root: Path, script: str, *, binds: Iterable[tuple[Path, str]] = ()
     """Runs a shell SCRIPT inside ROOT with /proc, /sys and /dev, in a mount namespace that vanishes with it."""
     mounts = [f"mount -t proc proc {root}/proc", f"mount --bind /dev {root}/dev", f"mount -t sysfs sys {root}/sys"]
     for source, target in binds:
-        mounts += [f"mkdir -p {root}{target}", f"mount --bind {source} {root}{target}"]
+        mounts += [f"mkdir -p {root}{target}", f"mount --rbind {source} {root}{target}"]
     chroot = f"exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 chroot {root} sh -euc \"$1\""
     outer = "set -e\n" + "\n".join(mounts) + "\n" + chroot
     return run(["unshare", "--mount", "--propagation=private", "sh", "-c", outer, "sh", script], log=log)
