@@ -19,6 +19,8 @@ typedef struct TaskCount {
         int target;
         unsigned total;
         unsigned pending;
+        KlpTaskVisit visit; /* NULL: only count */
+        void *userdata;
 } TaskCount;
 
 static inline void closedirp(DIR **dir) {
@@ -110,15 +112,24 @@ static int count_process(int proc_fd, const char *pid, TaskCount *count) {
                 if (r < 0)
                         return r;
                 count->total++;
-                if (state != PATCH_STATE_IDLE && state != count->target)
-                        count->pending++;
+                if (state == PATCH_STATE_IDLE || state == count->target)
+                        continue;
+                count->pending++;
+                r = count->visit ? count->visit(count->userdata, dirfd(tasks), pid, tid) : 0;
+                if (r < 0)
+                        return r;
         }
         return r;
 }
 
 int klp_tasks_count(int root_fd, int target, unsigned *ret_total, unsigned *ret_pending) {
+        return klp_tasks_visit_pending(root_fd, target, NULL, NULL, ret_total, ret_pending);
+}
+
+int klp_tasks_visit_pending(int root_fd, int target, KlpTaskVisit visit, void *userdata, unsigned *ret_total,
+                            unsigned *ret_pending) {
         _cleanup_(closedirp) DIR *proc = NULL;
-        TaskCount count = { .target = target };
+        TaskCount count = { .target = target, .visit = visit, .userdata = userdata };
         const char *pid = NULL;
         int r = directory_open(root_fd, "proc", &proc);
 
