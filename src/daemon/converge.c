@@ -87,17 +87,37 @@ static int take_vendor(Manager *manager, const char *name) {
         return 0;
 }
 
+static bool is_among(char *const *names, const char *name) {
+        for (; names && *names; names++)
+                if (streq(*names, name))
+                        return true;
+        return false;
+}
+
+/* The package is gone: what was decided about its patch stays on the disk, for when it comes back, but there is nothing
+ * to apply. */
+static void leave_out_missing(Manager *manager, char *const *names) {
+        for (size_t i = 0; i < manager->n_patches; i++) {
+                Patch *patch = manager->patches[i];
+
+                if (patch->this_kernel && patch->record && patch->record->origin == ORIGIN_VENDOR &&
+                    !patch->module.present && !is_among(names, patch->name))
+                        patch->record = patch_record_free(patch->record);
+        }
+}
+
 static int take_vendor_patches(Manager *manager) {
         _cleanup_strv_free_ char **names = NULL;
         int r = store_list_vendor(manager->store, manager->kernel->release, &names);
 
-        if (r < 0)
-                return r == -ENOENT ? 0 : r;
+        if (r < 0 && r != -ENOENT)
+                return r;
         for (char **name = names; name && *name; name++) {
                 r = take_vendor(manager, *name);
                 if (r < 0)
                         return r;
         }
+        leave_out_missing(manager, names);
         return 0;
 }
 

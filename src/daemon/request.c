@@ -245,14 +245,13 @@ static void on_staged(void *userdata, Transaction *transaction) {
 }
 
 static int check_staged_before(Request *request, const Patch *patch) {
-        const char *sha256 = module_image_sha256(request->candidate->image);
-
         if (!patch)
                 return 0;
         if (patch->job)
                 return failure_set(&request->failure, REFUSED_BUSY,
                                    "A job works on '%s'. Nothing was staged. Try again when it has ended", patch->id);
-        if (patch->module.present && !(patch->record && streq_ptr(patch->record->sha256, sha256)))
+        /* The file of what somebody else has loaded is welcome. */
+        if (patch->module.present && !is_recorded(request->candidate, patch) && !is_loaded(request->candidate, patch))
                 return failure_set(&request->failure, REFUSED_CONFLICT,
                                    "Another build of '%s' is loaded. Nothing was staged. Revert it first with "
                                    "'livepatchctl revert %s'", patch->name, patch->name);
@@ -298,9 +297,7 @@ static int judge_stage(Request *request) {
                                &request->failure);
         if (r != 0)
                 return r;
-        patch = manager_patch_by_id(manager, id);
-        if (patch)
-                manager_refresh_patch(manager, patch);
+        manager_refresh_patches(manager);
         patch = manager_patch_by_id(manager, id);
         r = check_staged_before(request, patch);
         if (r != 0)
