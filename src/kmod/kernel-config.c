@@ -75,11 +75,9 @@ Tristate kernel_config_get(const char *config, const char *option) {
         /* A file that does not set anything is no configuration. */
         if (!config || !strstr(config, "CONFIG_"))
                 return TRISTATE_UNKNOWN;
-        for (const char *line = config; line; line = strchr(line, '\n')) {
-                if (*line == '\n')
-                        line++;
-                if (strncmp(line, option, n) == 0 && line[n] == '=')
-                        return line[n + 1] == 'y' || line[n + 1] == 'm' ? TRISTATE_YES : TRISTATE_NO;
-        }
+        /* Thousands of lines: looking for the option is much faster than looking at each. */
+        for (const char *p = config; (p = strstr(p, option)); p += n)
+                if ((p == config || p[-1] == '\n') && p[n] == '=')
+                        return p[n + 1] == 'y' || p[n + 1] == 'm' ? TRISTATE_YES : TRISTATE_NO;
         return TRISTATE_NO;
 }

@@ -86,6 +86,14 @@ TEST(options) {
         ASSERT_EQ(kernel_config_get(config, "CONFIG_MISSING"), TRISTATE_NO);
 }
 
+TEST(only_a_line_s_beginning_counts) {
+        static const char config[] = "# CONFIG_FTRACE=y\nX_CONFIG_FTRACE=y\nCONFIG_CMDLINE=\"CONFIG_FTRACE=y\"\n"
+                                     "CONFIG_FTRACE_CONFIG_FTRACE=y\nCONFIG_KPROBES=y\n";
+
+        ASSERT_EQ(kernel_config_get(config, "CONFIG_FTRACE"), TRISTATE_NO);
+        ASSERT_EQ(kernel_config_get(config, "CONFIG_KPROBES"), TRISTATE_YES);
+}
+
 TEST(no_configuration_is_not_no) {
         ASSERT_EQ(kernel_config_get(NULL, "CONFIG_LIVEPATCH"), TRISTATE_UNKNOWN);
         ASSERT_EQ(kernel_config_get("", "CONFIG_LIVEPATCH"), TRISTATE_UNKNOWN);
