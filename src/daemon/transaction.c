@@ -76,13 +76,9 @@ static int unload(Transaction *t, Failure *f) {
 }
 
 static int insert(Transaction *t, Failure *f) {
-        _cleanup_(kernel_info_freep) KernelInfo *kernel = NULL;
         KernelModule module = {};
-        int r = kernel_info_read(t->root_fd, &kernel);
+        int r = kernel_module_read(t->root_fd, t->name, &module);
 
-        if (r < 0)
-                return failure_set(f, r, "Failed to read facts about the kernel: %s. Nothing was loaded", strerror(-r));
-        r = kernel_module_read(t->root_fd, t->name, &module);
         if (r < 0)
                 return failure_set(f, r, "Failed to see whether module '%s' is loaded: %s. Nothing was loaded", t->name,
                                    strerror(-r));
@@ -92,7 +88,7 @@ static int insert(Transaction *t, Failure *f) {
         kernel_module_done(&module);
         if (r != 0)
                 return r;
-        return module_loader_insert(t->root_fd, t->module, t->name, kernel, f);
+        return module_loader_insert(t->root_fd, t->module, t->name, NULL, f);
 }
 
 static int act(Transaction *t, Failure *f) {

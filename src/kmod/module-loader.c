@@ -36,9 +36,12 @@ static int refuse_if_loaded(int root_fd, const char *name, const KernelInfo *inf
 
 /* printk() stores its records before finit_module(2) returns, so that there is nothing to wait for. Without the log
  * (dmesg_restrict) the errno alone has to do. */
-static int explain(int error, int log_fd, const char *name, const KernelInfo *info, Failure *f) {
+static int explain(int root_fd, int error, int log_fd, const char *name, const KernelInfo *info, Failure *f) {
+        _cleanup_(kernel_info_freep) KernelInfo *now = NULL;
         _cleanup_strv_free_ char **lines = NULL;
 
+        if (!info && kernel_info_read(root_fd, &now) >= 0)
+                info = now;
         if (log_fd >= 0)
                 (void) kernel_log_collect(log_fd, name, LOG_LINES_MAX, &lines);
         return kernel_refusal_explain_insert(error, name, info, lines, f);
@@ -57,7 +60,7 @@ int module_loader_insert(int root_fd, const VerifiedModule *module, const char *
         log_fd = kernel_log_open_at_end(root_fd);
         /* Neither module parameters nor flags: those would override the kernel's checks (uapi/linux/module.h). */
         if (syscall(SYS_finit_module, fd, "", 0) < 0)
-                return explain(negative_errno(), log_fd, name, info, f);
+                return explain(root_fd, negative_errno(), log_fd, name, info, f);
         return 0;
 }
 

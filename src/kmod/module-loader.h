@@ -7,8 +7,9 @@
 #include "kmod/module-verify.h"
 
 /* finit_module(2) of the very bytes that were verified, with no flags. Blocks up to seconds: call from a worker.
- * name: the module's own, for messages. On failure *f explains with the kernel's log lines. root_fd: where dev/kmsg
- * is. 0: the module is loaded and its transition has begun (it may be over already). */
+ * name: the module's own, for messages. info: facts that help to explain a failure; NULL: they are read when one is to
+ * be explained. On failure *f explains with the kernel's log lines. root_fd: where dev/kmsg is. 0: the module is loaded
+ * and its transition has begun (it may be over already). */
 int module_loader_insert(int root_fd, const VerifiedModule *module, const char *name, const KernelInfo *info,
                          Failure *f);
 
