@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <systemd/sd-daemon.h>
@@ -66,6 +67,14 @@ static int parse_arguments(int argc, char *argv[], Arguments *args) {
                 return -EINVAL;
         }
         return 1;
+}
+
+/* The threads take turns rather than compete, and most of what they hold is short-lived. glibc would give each a heap of
+ * its own, and keep what a large module once needed: unless it is set, its threshold for mappings of their own rises
+ * (mallopt(3)). */
+static void configure_malloc(void) {
+        (void) mallopt(M_ARENA_MAX, 1);
+        (void) mallopt(M_MMAP_THRESHOLD, KIB(64));
 }
 
 /* Workers inherit the mask, so it is set before the first thread is made. */
@@ -149,6 +158,7 @@ int main(int argc, char *argv[]) {
         _cleanup_close_ int root_fd = -EBADF;
         int r;
 
+        configure_malloc();
         log_open("livepatchd");
         r = parse_arguments(argc, argv, &args);
         if (r <= 0)
