@@ -131,7 +131,8 @@ static bool is_loaded(const Candidate *candidate, const Patch *patch) {
 static int judge_applied(Request *request, const Patch *patch) {
         int r;
 
-        if (!is_recorded(request->candidate, patch))
+        /* The same build signed anew is another file: what is on record is the one that is made to last. */
+        if (!patch->record || patch_loaded_is_recorded(patch) == TRISTATE_NO)
                 return failure_set(&request->failure, REFUSED_ALREADY_APPLIED,
                                    "'%s' is applied already; something other than livepatchd loaded it, so livepatchd "
                                    "does not reapply it at boot. To have it manage the patch, revert it and apply it "
