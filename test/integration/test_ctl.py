@@ -325,7 +325,7 @@ class Applying(CtlTest):
     def test_not_authorised(self):
         self.assertIn('The mock denies it', self.ctl('apply', self.module('mock lp_new denied'), code=3).stderr)
         p = self.ctl('apply', self.module('mock lp_new interactive'), code=3)
-        self.assertIn('The mock wants a password. Nothing was changed. Run this as root', p.stderr)
+        self.assertIn('The mock wants a password. Run this as root', p.stderr)
 
     def test_job_that_ends_badly(self):
         for behaviour, error, code in (('failed', 'KernelRefused', 1), ('stalled', 'Stalled', 6), ('stalled', '', 6),
