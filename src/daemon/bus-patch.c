@@ -68,10 +68,8 @@ static int enumerate_patches(sd_bus *b _unused_, const char *prefix _unused_, vo
         return 0;
 }
 
-/* The first half of every method, from authorization to the request; the patch is named by its id from here on,
- * because whatever happens next may make the core reread its tables. 0: polkit is being asked. */
-static int begin(const BusPatch *found, sd_bus_message *m, Bus **ret_bus, char **ret_id, uid_t *ret_uid,
-                 BusRequest **ret, sd_bus_error *error) {
+int bus_patch_begin(const BusPatch *found, sd_bus_message *m, Bus **ret_bus, char **ret_id, uid_t *ret_uid,
+                    BusRequest **ret, sd_bus_error *error) {
         Bus *bus = found->bus;
         int r;
 
@@ -99,7 +97,7 @@ static int method_apply(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         r = bus_message_read_options(m, (const BusOption[]) { { "runtime", &runtime }, {} }, error);
         if (r < 0)
                 return r;
-        r = begin(userdata, m, &bus, &id, &uid, &request, error);
+        r = bus_patch_begin(userdata, m, &bus, &id, &uid, &request, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
         r = manager_apply(bus->manager, id, runtime, uid, bus_request_reply_job, request, &failure);
@@ -118,7 +116,7 @@ static int method_revert(sd_bus_message *m, void *userdata, sd_bus_error *error)
         r = bus_message_read_options(m, (const BusOption[]) { { "runtime", &runtime }, {} }, error);
         if (r < 0)
                 return r;
-        r = begin(userdata, m, &bus, &id, &uid, &request, error);
+        r = bus_patch_begin(userdata, m, &bus, &id, &uid, &request, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
         r = manager_revert(bus->manager, id, runtime, uid, bus_request_reply_job, request, &failure);
@@ -136,7 +134,7 @@ static int method_remove(sd_bus_message *m, void *userdata, sd_bus_error *error)
         r = bus_message_read_options(m, (const BusOption[]) { {} }, error);
         if (r < 0)
                 return r;
-        r = begin(userdata, m, &bus, &id, &uid, &request, error);
+        r = bus_patch_begin(userdata, m, &bus, &id, &uid, &request, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
         r = manager_remove(bus->manager, id, uid, bus_request_reply_empty, request, &failure);
@@ -154,7 +152,7 @@ static int method_set_reapply(sd_bus_message *m, void *userdata, sd_bus_error *e
         r = sd_bus_message_read_basic(m, 'b', &reapply);
         if (r < 0)
                 return r;
-        r = begin(userdata, m, &bus, &id, &uid, &request, error);
+        r = bus_patch_begin(userdata, m, &bus, &id, &uid, &request, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
         r = manager_set_reapply(bus->manager, id, reapply, uid, bus_request_reply_empty, request, &failure);
@@ -179,6 +177,10 @@ static const sd_bus_vtable patch_methods_vtable[] = {
                                  "b", SD_BUS_PARAM(reapply),
                                  "", ,
                                  method_set_reapply, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_NAMES("ListBlockers",
+                                 "", ,
+                                 "aa{sv}", SD_BUS_PARAM(blockers),
+                                 bus_method_list_blockers, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };
 

@@ -74,6 +74,7 @@ static const struct {
         { LP_IFACE_MANAGER, "RemoveTrust", LP_ACTION_MANAGE_TRUST },
         { LP_IFACE_MANAGER, "Stage", LP_ACTION_STAGE },
         { LP_IFACE_PATCH, "Apply", LP_ACTION_APPLY },
+        { LP_IFACE_PATCH, "ListBlockers", LP_ACTION_INSPECT },
         { LP_IFACE_PATCH, "Remove", LP_ACTION_MANAGE_BOOT },
         { LP_IFACE_PATCH, "Revert", LP_ACTION_REVERT },
         { LP_IFACE_PATCH, "SetReapply", LP_ACTION_MANAGE_BOOT },

@@ -15,6 +15,11 @@ int bus_request_new(Bus *bus, sd_bus_message *call, BusRequest **ret);
 BusRequest *bus_request_free(BusRequest *request);
 DEFINE_CLEANUP(BusRequest *, bus_request_free)
 
+/* The first half of every method of a patch, from authorization to the request; the patch is named by its id from here
+ * on, because whatever happens next may make the core reread its tables. 1: go on. 0: polkit is being asked. */
+int bus_patch_begin(const BusPatch *found, sd_bus_message *m, Bus **ret_bus, char **ret_id, uid_t *ret_uid,
+                    BusRequest **ret, sd_bus_error *error);
+
 /* For ManagerReply, with a BusRequest as userdata, which they free: answer with the job's path, the patch's path, or
  * nothing; or with the failure. An answer to somebody who has left the bus is lost, and that is all right. */
 void bus_request_reply_job(void *userdata, const Failure *failure, const Patch *patch, const Job *job);

@@ -10,6 +10,7 @@
 #include "daemon/job.h"
 #include "daemon/patch.h"
 #include "kmod/kernel-info.h"
+#include "kmod/klp-blockers.h"
 #include "kmod/trust-store.h"
 
 /* Called on the loop's thread. Objects are valid during the call only; in *_removed just before they are freed. */
@@ -101,3 +102,10 @@ int manager_remove_trust(Manager *manager, const char *fingerprint, uid_t uid, M
                          Failure *f);
 /* Synchronous: reads a few small local files. */
 int manager_list_trust(Manager *manager, TrustStore **ret, Failure *f);
+
+/* The tasks that hold up the transition of a patch; none when it is not in transition. Reads all of /proc, on a worker;
+ * lists at most MANAGER_BLOCKERS_MAX. */
+#define MANAGER_BLOCKERS_MAX 1000
+typedef void (*ManagerBlockersReply)(void *userdata, const Failure *failure, const KlpBlockerList *blockers);
+int manager_list_blockers(Manager *manager, const char *patch_id, ManagerBlockersReply reply, void *userdata,
+                          Failure *f);

@@ -8,9 +8,10 @@ typedef struct TaskCgroup {
         char *path;      /* below the root of the hierarchy that systemd manages */
         char *unit;      /* of the system's manager, or NULL */
         char *user_unit; /* of a user's manager, or NULL */
-        char *runtime;   /* "docker", "podman", "cri-o", "containerd", "kubernetes", "lxc" or "machine" (systemd-machined's);
-                          * NULL: no container */
-        char *container; /* its id or name; NULL: no container */
+        /* "docker", "podman", "cri-o", "containerd", "kubernetes", "lxc" or "machine" (systemd-machined's), and the
+         * container's id or name; both NULL: it runs in none. */
+        char *runtime;
+        char *container;
 } TaskCgroup;
 
 void task_cgroup_done(TaskCgroup *cgroup);

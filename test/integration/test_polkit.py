@@ -40,6 +40,7 @@ class Polkit(harness.IntegrationTest):
             (('RemoveTrust', '(s)', fixtures.fingerprint('stranger')), {}, 'manage-trust',
              {'fingerprint': fixtures.fingerprint('stranger')}),
             (('SetReapply', '(b)', True), patch, 'manage-boot', about),
+            (('ListBlockers',), patch, 'inspect', about),
             (('Apply', '(a{sv})', {}), patch, 'apply', about),
             (('Revert', '(a{sv})', {}), patch, 'revert', about),
             (('Remove', '(a{sv})', {}), patch, 'manage-boot', about),
