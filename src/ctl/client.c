@@ -226,6 +226,37 @@ int client_list_patches(Client *c, json_t **ret, CtlError *e) {
         return 0;
 }
 
+int client_list_jobs(Client *c, json_t **ret, CtlError *e) {
+        static const ClientCall call = { LP_OBJECT_MANAGER, LP_IFACE_MANAGER, "ListJobs", .action = false };
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        json_auto_t *paths = NULL, *jobs = json_array();
+        const json_t *path;
+        size_t i;
+        int r;
+
+        r = client_call(c, &call, &reply, e, NULL);
+        if (r != 0)
+                return r;
+        r = client_read_json(reply, &paths);
+        if (r < 0)
+                return client_bad_reply(e, r);
+        json_array_foreach(paths, i, path) {
+                _cleanup_ctl_error_ CtlError ignored = {};
+                json_t *job = NULL;
+
+                /* One that has gone meanwhile is no failure; those that have ended stay readable, but are over. */
+                if (client_get_properties(c, json_string_value(path), LP_IFACE_JOB, &job, &ignored) != 0)
+                        continue;
+                (void) json_object_set(job, "path", json_array_get(paths, i));
+                if (streq(json_text(job, "state"), "finished"))
+                        json_decref(job);
+                else
+                        (void) json_array_append_new(jobs, job);
+        }
+        *ret = TAKE_PTR(jobs);
+        return 0;
+}
+
 /* Names of modules never have a '-', but the files they come from often do; a release behind '@' may. */
 static char *normalize_name(const char *name) {
         char *copy = strdup(name);

@@ -41,6 +41,9 @@ int client_get_properties(Client *c, const char *path, const char *interface, js
 /* An array with all properties of every patch, shaped for readers. */
 int client_list_patches(Client *c, json_t **ret, CtlError *e);
 
+/* An array with all properties of every job that has not ended, and its path. */
+int client_list_jobs(Client *c, json_t **ret, CtlError *e);
+
 /* The object path of a patch; a name that does not exist gets a suggestion. '-' may be written for '_', as with
  * modprobe(8). */
 int client_get_patch(Client *c, const char *name, char **ret_path, CtlError *e);

@@ -5,42 +5,10 @@
 
 #include "common/names.h"
 #include "common/string-util.h"
-#include "ctl/client-json.h"
 #include "ctl/client.h"
 #include "ctl/local-status.h"
 #include "ctl/status-text.h"
 #include "ctl/verbs.h"
-
-static int fetch_jobs(Client *client, json_t **ret, CtlError *e) {
-        static const ClientCall call = { LP_OBJECT_MANAGER, LP_IFACE_MANAGER, "ListJobs", .action = false };
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        json_auto_t *paths = NULL, *jobs = json_array();
-        const json_t *path;
-        size_t i;
-        int r;
-
-        r = client_call(client, &call, &reply, e, NULL);
-        if (r != 0)
-                return r;
-        r = client_read_json(reply, &paths);
-        if (r < 0)
-                return client_bad_reply(e, r);
-        json_array_foreach(paths, i, path) {
-                _cleanup_ctl_error_ CtlError ignored = {};
-                json_t *job = NULL;
-
-                /* One that has gone meanwhile is no failure; those that have ended stay readable, but are over. */
-                if (client_get_properties(client, json_string_value(path), LP_IFACE_JOB, &job, &ignored) != 0)
-                        continue;
-                (void) json_object_set(job, "path", json_array_get(paths, i));
-                if (streq(json_text(job, "state"), "finished"))
-                        json_decref(job);
-                else
-                        (void) json_array_append_new(jobs, job);
-        }
-        *ret = TAKE_PTR(jobs);
-        return 0;
-}
 
 static int fetch_status(const Options *o, json_t **ret, CtlError *e) {
         _cleanup_(client_freep) Client *client = NULL;
@@ -53,7 +21,7 @@ static int fetch_status(const Options *o, json_t **ret, CtlError *e) {
         if (r == 0)
                 r = client_list_patches(client, &patches, e);
         if (r == 0)
-                r = fetch_jobs(client, &jobs, e);
+                r = client_list_jobs(client, &jobs, e);
         if (r != 0)
                 return r;
         *ret = json_pack("{s:i, s:b, s:O, s:O, s:O}", "schema", JSON_SCHEMA, "reachable", true, "manager", manager,

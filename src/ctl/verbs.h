@@ -5,6 +5,7 @@
 #include "ctl/verb.h"
 
 extern const Verb verb_apply;
+extern const Verb verb_blockers;
 extern const Verb verb_disable;
 extern const Verb verb_enable;
 extern const Verb verb_help;
