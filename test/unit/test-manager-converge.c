@@ -325,7 +325,10 @@ TEST(a_damaged_manifest) {
 /* ---- Killed ------------------------------------------------------------------------------------------------ */
 
 static void sleep_usec(uint64_t usec) {
-        struct timespec t = { .tv_sec = (time_t) (usec / USEC_PER_SEC), .tv_nsec = (long) (usec % USEC_PER_SEC) * 1000 };
+        struct timespec t = {
+                .tv_sec = (time_t) (usec / USEC_PER_SEC),
+                .tv_nsec = (long) (usec % USEC_PER_SEC * NSEC_PER_USEC),
+        };
 
         (void) nanosleep(&t, NULL);
 }
