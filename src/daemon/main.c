@@ -69,9 +69,9 @@ static int parse_arguments(int argc, char *argv[], Arguments *args) {
         return 1;
 }
 
-/* The threads take turns rather than compete, and most of what they hold is short-lived. glibc would give each a heap of
- * its own, and keep what a large module once needed: unless it is set, its threshold for mappings of their own rises
- * (mallopt(3)). */
+/* The threads take turns rather than compete, and most of what they hold is short-lived. glibc would give each a heap
+ * of its own, and keep what a large module once needed: unless it is set, its threshold for mappings of their own
+ * rises (mallopt(3)). */
 static void configure_malloc(void) {
         (void) mallopt(M_ARENA_MAX, 1);
         (void) mallopt(M_MMAP_THRESHOLD, KIB(64));
