@@ -45,15 +45,15 @@ def take_turns(sides: list[Side], repeat: int) -> None:
 
 def table(title: str, sides: list[Side]) -> str:
     """The first side is livepatchd; each other row says how many times its time livepatchd takes."""
-    rows = [("", "median", "spread", "livepatchd takes", "outside transitions")]
+    rows: list[tuple[str, ...]] = [("", "median", "spread", "livepatchd takes", "outside transitions")]
     first = sides[0]
     for side in sides:
         seconds = sorted(s.seconds for s in side.samples)
         ratio = "" if side is first else f"{first.median / side.median:.3f} x"
         outside = "" if side.outside is None else duration(side.outside)
         rows.append((side.name, duration(side.median), f"{duration(seconds[0])} .. {duration(seconds[-1])}", ratio, outside))
-    if not any(row[4] for row in rows[1:]):
-        rows = [row[:4] + ("",) for row in rows]
+    if all(side.outside is None for side in sides):
+        rows = [row[:4] for row in rows]
     return render(f"{title} ({len(first.samples)} runs each)", rows)
 
 
@@ -64,3 +64,7 @@ def render(title: str, rows: list[tuple[str, ...]]) -> str:
         cells = [row[0].ljust(widths[0])] + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]
         lines.append("  " + "  ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def show(text: str) -> None:
+    print(f"{text}\n", flush=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The benchmarks themselves; each prints one table or several."""
+"""The benchmarks themselves; each shows one table or several."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from lpvm.livepatch import SIGNED
 
 from .guest import DAEMON, NAMES, REAPPLY_UNIT, TOOLS, Guest, files, transitions
-from .measure import Sample, Side, render, table, take_turns
+from .measure import Sample, Side, render, show, table, take_turns
 
 DROP_IN = f"{REAPPLY_UNIT}.d/bench.conf"
 
@@ -42,7 +42,7 @@ def reapply(guest: Guest, repeat: int) -> None:
             for name, command in commands.items()
         ]
         take_turns(sides, repeat)
-        print(table(f"reapply {n}", sides), flush=True)
+        show(table(f"reapply {n}", sides))
 
 
 def _unit_seconds(guest: Guest) -> float:
@@ -86,7 +86,7 @@ def reapply_unit(guest: Guest, repeat: int) -> None:
     sides = [Side("livepatchd --reapply", lambda: measure(None)), Side("bare, in the same sandbox", lambda: measure(bare))]
     take_turns(sides, repeat)
     _set_command(guest, "/run/systemd/system", None)
-    print(table("reapply 8, as a unit", sides), flush=True)
+    show(table("reapply 8, as a unit", sides))
 
 
 def boot(guest: Guest, repeat: int) -> None:
@@ -106,7 +106,7 @@ def boot(guest: Guest, repeat: int) -> None:
     take_turns(sides, max(2, repeat // 2))
     _set_command(guest, "/etc/systemd/system", None)
     guest.unload(names)
-    print(table("reapply 8, in a real boot", sides), flush=True)
+    show(table("reapply 8, in a real boot", sides))
 
 
 def listing(guest: Guest, repeat: int) -> None:
@@ -127,8 +127,8 @@ def listing(guest: Guest, repeat: int) -> None:
     starting = Side("livepatchctl list", activated)
     kpatch = Side("kpatch list", lambda: guest.time("kpatch", "list"))
     take_turns([running, kpatch, starting], repeat * 2)
-    print(table("list 8", [running, kpatch]), flush=True)
-    print(table("list 8, the daemon not running", [starting, kpatch]), flush=True)
+    show(table("list 8", [running, kpatch]))
+    show(table("list 8, the daemon not running", [starting, kpatch]))
     guest.stop_daemon()
     guest.unload(NAMES)
 
@@ -146,18 +146,21 @@ def apply(guest: Guest, repeat: int) -> None:
     def ours(*options: str) -> Callable[[], Sample]:
         return lambda: _forgotten(guest, name, over_the_bus(*options))
 
+    def bare() -> Sample:
+        return guest.time_loading(f"{TOOLS}/bare-load", file)
+
     def insmod() -> Sample:
         wait = f"while [ \"$(cat /sys/kernel/livepatch/{name}/transition)\" = 1 ]; do sleep 0.01; done"
         return guest.time_loading("sh", "-c", f"insmod {file} && {wait}")
 
     sides = [
         Side("livepatchctl apply", ours()),
-        Side("bare finit_module and wait", _loading(guest, [name], "bare", lambda: guest.time_loading(f"{TOOLS}/bare-load", file))),
+        Side("bare finit_module and wait", _loading(guest, [name], "bare", bare)),
         Side("insmod and wait, in a shell", _loading(guest, [name], "insmod", insmod)),
         Side("(livepatchctl apply --runtime)", ours("--runtime")),
     ]
     take_turns(sides, repeat)
-    print(table("apply 1", sides), flush=True)
+    show(table("apply 1", sides))
 
 
 def _forgotten(guest: Guest, name: str, sample: Sample) -> Sample:
@@ -186,7 +189,7 @@ def memory(guest: Guest, repeat: int) -> None:  # noqa: ARG001
         guest.vm.ok(["livepatchctl", "stage", f"{SIGNED}/lp_big.ko"], timeout=600)
         guest.vm.ok(["livepatchctl", "remove", "lp_cmdline"])
     rows.append(_memory(guest, "50 MB, verified three times"))
-    print(render("memory of the daemon", rows), flush=True)
+    show(render("memory of the daemon", rows))
     guest.stop_daemon()
     guest.unload(NAMES)
 
@@ -203,7 +206,7 @@ def verify(guest: Guest, repeat: int) -> None:
         Side("(livepatchctl inspect)", lambda: guest.time("livepatchctl", "inspect", big)),
     ]
     take_turns(sides, repeat)
-    print(table("verify 50 MB", sides), flush=True)
+    show(table("verify 50 MB", sides))
 
 
 BENCHMARKS = {
