@@ -3,43 +3,15 @@
  *
  * Reading and verifying happens on a reader thread; judging, on the loop, against the state of that moment. */
 
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "common/log.h"
 #include "common/names.h"
-#include "common/string-util.h"
 #include "daemon/job-internal.h"
 #include "daemon/policy.h"
 #include "daemon/request.h"
-#include "daemon/transaction.h"
-
-typedef enum RequestKind {
-        REQUEST_APPLY,
-        REQUEST_STAGE,
-        REQUEST_INSPECT,
-} RequestKind;
-
-struct Request {
-        Manager *manager;
-        RequestKind kind;
-        int fd;
-        bool option; /* APPLY: runtime; STAGE: reapply */
-        uid_t uid;
-        uint64_t bytes; /* counted against the caller's limit */
-        bool on_thread; /* handed to the reader and not back yet */
-        char *patch_id; /* of a patch that is on record, else NULL */
-        char *sha256;   /* that its file must have */
-        IngestRequest ingest;
-        Candidate *candidate;
-        Inspection *inspection;
-        Failure failure;
-        Reply reply;
-        ManagerInspectReply inspect_reply;
-        void *inspect_userdata;
-        PatchRecord *record; /* STAGE */
-};
+#include "daemon/request-internal.h"
 
 static Request *request_free(Request *request) {
         if (!request)
@@ -66,7 +38,7 @@ static void request_unlink(Request *request) {
                 }
 }
 
-static void request_reply(Request *request, const Failure *failure, const Patch *patch, const Job *job) {
+void request_reply(Request *request, const Failure *failure, const Patch *patch, const Job *job) {
         request_unlink(request);
         if (request->kind == REQUEST_INSPECT)
                 request->inspect_reply(request->inspect_userdata, failure, NULL);
@@ -81,7 +53,7 @@ static const char *request_operation(const Request *request) {
         return request->kind == REQUEST_APPLY ? "apply" : request->kind == REQUEST_STAGE ? "stage" : "inspect";
 }
 
-static void request_refuse(Request *request) {
+void request_refuse(Request *request) {
         const char *name = request->candidate ? request->candidate->info->name : request->patch_id;
         _cleanup_free_ char *uid = NULL;
 
@@ -98,222 +70,6 @@ static void request_refuse(Request *request) {
                           "Refused to %s %s%s%s: %s", request_operation(request), name ? "'" : "", name ?: "a module",
                           name ? "'" : "", failure_text(&request->failure));
         request_reply(request, &request->failure, NULL, NULL);
-}
-
-/* ---- Apply ------------------------------------------------------------------------------------------------- */
-
-static void on_made_lasting(void *userdata, const Failure *failure, const Patch *patch _unused_,
-                            const Job *job _unused_) {
-        Request *request = userdata;
-
-        if (failure)
-                (void) failure_copy(&request->failure, failure);
-        else
-                (void) failure_set(&request->failure, REFUSED_ALREADY_APPLIED,
-                                   "'%s' is applied already; from now on it is reapplied at boot, too",
-                                   request->candidate->info->name);
-        request_refuse(request);
-}
-
-static bool is_recorded(const Candidate *candidate, const Patch *patch) {
-        return patch->record && streq_ptr(patch->record->sha256, module_image_sha256(candidate->image));
-}
-
-static bool is_loaded(const Candidate *candidate, const Patch *patch) {
-        const char *build_id = candidate->info->build_id;
-
-        if (patch->module.build_id || build_id)
-                return streq_ptr(patch->module.build_id, build_id);
-        return is_recorded(candidate, patch);
-}
-
-/* Nothing to do but perhaps to make it last. Returns 1 when the request lives on. */
-static int judge_applied(Request *request, const Patch *patch) {
-        int r;
-
-        /* The same build signed anew is another file: what is on record is the one that is made to last. */
-        if (!patch->record || patch_loaded_is_recorded(patch) == TRISTATE_NO)
-                return failure_set(&request->failure, REFUSED_ALREADY_APPLIED,
-                                   "'%s' is applied already; something other than livepatchd loaded it, so livepatchd "
-                                   "does not reapply it at boot. To have it manage the patch, revert it and apply it "
-                                   "again", patch->name);
-        if (request->option || (patch->record->reapply && !patch->record->transient_boot_id))
-                return failure_set(&request->failure, REFUSED_ALREADY_APPLIED, "'%s' is applied already", patch->name);
-        r = manager_set_reapply(request->manager, patch->id, true, request->uid, on_made_lasting, request,
-                                &request->failure);
-        return r == 0 ? 1 : r;
-}
-
-/* The name is loaded, and no job works on it. */
-static int judge_loaded(Request *request, const Patch *patch) {
-        const char *name = patch->name;
-
-        if (!is_loaded(request->candidate, patch))
-                return failure_set(&request->failure, REFUSED_CONFLICT,
-                                   "Another build of '%s' is loaded (build-id %s, and this module has %s). Nothing was "
-                                   "changed. Revert it with 'livepatchctl revert %s', then apply this one", name,
-                                   patch->module.build_id ?: "unknown", request->candidate->info->build_id ?: "none",
-                                   name);
-        if (patch->klp->transition || !patch->klp->enabled)
-                return failure_set(&request->failure, REFUSED_BUSY,
-                                   "'%s' is in transition. Nothing was changed. Try again when that has ended", name);
-        return judge_applied(request, patch);
-}
-
-static int queue_apply(Request *request, const char *patch_id) {
-        JobParameters parameters = {
-                .type = JOB_APPLY,
-                .patch_id = patch_id,
-                .uid = request->uid,
-                .runtime = request->option,
-                .candidate = request->candidate,
-        };
-        Job *job;
-        int r = job_enqueue(request->manager, &parameters, &job, &request->failure);
-
-        if (r != 0)
-                return r;
-        request->candidate = NULL;
-        request_reply(request, NULL, manager_patch_by_id(request->manager, patch_id), job);
-        return 1;
-}
-
-/* 1: answered, or will be. */
-static int judge_apply(Request *request) {
-        Manager *manager = request->manager;
-        const ModuleInfo *info = request->candidate->info;
-        Patch *patch;
-        int r;
-
-        manager_refresh_kernel(manager);
-        r = policy_check_kernel(manager->kernel, &request->failure);
-        if (r == 0)
-                r = policy_check_module(manager->kernel, info, &request->failure);
-        if (r != 0)
-                return r;
-        if (request->patch_id && !streq(info->name, request->patch_id))
-                return failure_set(&request->failure, REFUSED_MALFORMED_MODULE,
-                                   "The file on record as '%s' holds the module '%s'. It was not loaded. Remove the "
-                                   "patch and apply the right file", request->patch_id, info->name);
-        patch = manager_patch_by_id(manager, info->name);
-        if (patch)
-                manager_refresh_patch(manager, patch);
-        r = manager_make_patch(manager, info->name, info->kernel_release, &patch);
-        if (r < 0)
-                return failure_oom(&request->failure);
-        if (patch->klp && !patch->job)
-                return judge_loaded(request, patch);
-        r = queue_apply(request, patch->id);
-        if (r != 1)
-                manager_refresh_patch(manager, patch); /* drops it if it was made just now */
-        return r;
-}
-
-/* ---- Stage ------------------------------------------------------------------------------------------------- */
-
-static void on_staged(void *userdata, Transaction *transaction) {
-        Request *request = userdata;
-        Manager *manager = request->manager;
-        _cleanup_free_ char *id = NULL;
-        const PatchRecord *record;
-        Patch *patch;
-
-        if (transaction->failure.code != 0) {
-                (void) failure_copy(&request->failure, &transaction->failure);
-                return request_refuse(request);
-        }
-        if (manager_make_patch(manager, transaction->name, transaction->release, &patch) >= 0)
-                id = strdup(patch->id);
-        if (!id) {
-                (void) failure_oom(&request->failure);
-                return request_refuse(request);
-        }
-        if (transaction->forget_runtime)
-                manager_set_runtime(manager, id, NULL);
-        manager_set_record(manager, id, TAKE_PTR(transaction->record_before));
-        patch = manager_patch_by_id(manager, id);
-        record = patch->record;
-        log_event(LOG_NOTICE, LP_MESSAGE_STAGED,
-                  ((LogField[]){ { LP_FIELD_PATCH, patch->name },
-                                 { LP_FIELD_OPERATION, "stage" },
-                                 { LP_FIELD_KERNEL, patch->kernel_release },
-                                 { LP_FIELD_SHA256, record->sha256 },
-                                 { LP_FIELD_SIGNER, record->signer },
-                                 {} }),
-                  "Staged '%s' for kernel %s%s", patch->name, patch->kernel_release,
-                  record->reapply ? ", to be applied at boot" : "");
-        request_reply(request, NULL, patch, NULL);
-}
-
-static int check_staged_before(Request *request, const Patch *patch) {
-        if (!patch)
-                return 0;
-        if (patch->job)
-                return failure_set(&request->failure, REFUSED_BUSY,
-                                   "A job works on '%s'. Nothing was staged. Try again when it has ended", patch->id);
-        /* The file of what somebody else has loaded is welcome. */
-        if (patch->module.present && !is_recorded(request->candidate, patch) && !is_loaded(request->candidate, patch))
-                return failure_set(&request->failure, REFUSED_CONFLICT,
-                                   "Another build of '%s' is loaded. Nothing was staged. Revert it first with "
-                                   "'livepatchctl revert %s'", patch->name, patch->name);
-        return 0;
-}
-
-static int stage_record(Request *request, const Patch *patch, PatchRecord **ret) {
-        const Candidate *candidate = request->candidate;
-        _cleanup_(patch_record_freep) PatchRecord *record = NULL;
-        int r = patch_record_new(candidate->info, verified_module_signature(candidate->verified),
-                                 module_image_sha256(candidate->image), &record);
-
-        if (r < 0)
-                return failure_oom(&request->failure);
-        record->origin = ORIGIN_LOCAL;
-        record->reapply = request->option || (patch && patch->record && patch->record->reapply);
-        /* One that is to be reapplied from now on comes last. */
-        record->order = patch && patch->record && patch->record->reapply == record->reapply ?
-                                patch->record->order :
-                                manager_next_order(request->manager);
-        record->staged_at = now_realtime_usec();
-        record->staged_by = request->uid;
-        *ret = TAKE_PTR(record);
-        return 0;
-}
-
-static int judge_stage(Request *request) {
-        Manager *manager = request->manager;
-        const ModuleInfo *info = request->candidate->info;
-        _cleanup_(transaction_freep) Transaction *transaction = NULL;
-        _cleanup_free_ char *installed = NULL, *id = NULL;
-        bool here;
-        Patch *patch;
-        int r;
-
-        if (!info->kernel_release)
-                return policy_check_stage(manager->kernel, info, false, &request->failure);
-        here = manager_is_this_kernel(manager, info->kernel_release);
-        if (asprintf(&installed, "usr/lib/modules/%s", info->kernel_release) < 0 ||
-            asprintf(&id, "%s%s%s", info->name, here ? "" : "@", here ? "" : info->kernel_release) < 0)
-                return failure_oom(&request->failure);
-        r = policy_check_stage(manager->kernel, info, faccessat(manager->root_fd, installed, F_OK, 0) == 0,
-                               &request->failure);
-        if (r != 0)
-                return r;
-        manager_refresh_patches(manager);
-        patch = manager_patch_by_id(manager, id);
-        r = check_staged_before(request, patch);
-        if (r != 0)
-                return r;
-        if (transaction_new(manager, info->name, info->kernel_release, &transaction) < 0)
-                return failure_oom(&request->failure);
-        r = stage_record(request, patch, &transaction->record_before);
-        if (r != 0)
-                return r;
-        transaction->module = verified_module_ref(request->candidate->verified);
-        transaction->put_module = true;
-        /* What an earlier try in this boot failed of is no longer what it is about. */
-        transaction->forget_runtime = here && !(patch && patch->module.present);
-        r = transaction_submit(TAKE_PTR(transaction), on_staged, request);
-        return r < 0 ? failure_oom(&request->failure) : 1;
 }
 
 /* ---- Inspect ----------------------------------------------------------------------------------------------- */
@@ -415,7 +171,7 @@ static void request_done(void *context, bool canceled) {
         r = check_bytes(request, module_image_size(request->candidate->image), &request->failure);
         request->bytes = module_image_size(request->candidate->image);
         if (r == 0)
-                r = request->kind == REQUEST_APPLY ? judge_apply(request) : judge_stage(request);
+                r = request->kind == REQUEST_APPLY ? request_judge_apply(request) : request_judge_stage(request);
         if (r != 1) {
                 request->failure.code = r;
                 request_refuse(request);

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* May this module be staged, as things are now? If so, it is written to the disk. */
+
+#include <fcntl.h>
+
+#include "common/log.h"
+#include "common/names.h"
+#include "common/string-util.h"
+#include "daemon/policy.h"
+#include "daemon/request-internal.h"
+
+static void on_staged(void *userdata, Transaction *transaction) {
+        Request *request = userdata;
+        Manager *manager = request->manager;
+        _cleanup_free_ char *id = NULL;
+        const PatchRecord *record;
+        Patch *patch;
+
+        if (transaction->failure.code != 0) {
+                (void) failure_copy(&request->failure, &transaction->failure);
+                return request_refuse(request);
+        }
+        if (manager_make_patch(manager, transaction->name, transaction->release, &patch) >= 0)
+                id = strdup(patch->id);
+        if (!id) {
+                (void) failure_oom(&request->failure);
+                return request_refuse(request);
+        }
+        if (transaction->forget_runtime)
+                manager_set_runtime(manager, id, NULL);
+        manager_set_record(manager, id, TAKE_PTR(transaction->record_before));
+        patch = manager_patch_by_id(manager, id);
+        record = patch->record;
+        log_event(LOG_NOTICE, LP_MESSAGE_STAGED,
+                  ((LogField[]){ { LP_FIELD_PATCH, patch->name },
+                                 { LP_FIELD_OPERATION, "stage" },
+                                 { LP_FIELD_KERNEL, patch->kernel_release },
+                                 { LP_FIELD_SHA256, record->sha256 },
+                                 { LP_FIELD_SIGNER, record->signer },
+                                 {} }),
+                  "Staged '%s' for kernel %s%s", patch->name, patch->kernel_release,
+                  record->reapply ? ", to be applied at boot" : "");
+        request_reply(request, NULL, patch, NULL);
+}
+
+static int check_staged_before(Request *request, const Patch *patch) {
+        if (!patch)
+                return 0;
+        if (patch->job)
+                return failure_set(&request->failure, REFUSED_BUSY,
+                                   "A job works on '%s'. Nothing was staged. Try again when it has ended", patch->id);
+        /* The file of what somebody else has loaded is welcome. */
+        if (patch->module.present && !request_is_recorded(request, patch) && !request_is_loaded(request, patch))
+                return failure_set(&request->failure, REFUSED_CONFLICT,
+                                   "Another build of '%s' is loaded. Nothing was staged. Revert it first with "
+                                   "'livepatchctl revert %s'", patch->name, patch->name);
+        return 0;
+}
+
+static int stage_record(Request *request, const Patch *patch, PatchRecord **ret) {
+        const Candidate *candidate = request->candidate;
+        _cleanup_(patch_record_freep) PatchRecord *record = NULL;
+        int r = patch_record_new(candidate->info, verified_module_signature(candidate->verified),
+                                 module_image_sha256(candidate->image), &record);
+
+        if (r < 0)
+                return failure_oom(&request->failure);
+        record->origin = ORIGIN_LOCAL;
+        record->reapply = request->option || (patch && patch->record && patch->record->reapply);
+        /* One that is to be reapplied from now on comes last. */
+        record->order = patch && patch->record && patch->record->reapply == record->reapply ?
+                                patch->record->order :
+                                manager_next_order(request->manager);
+        record->staged_at = now_realtime_usec();
+        record->staged_by = request->uid;
+        *ret = TAKE_PTR(record);
+        return 0;
+}
+
+int request_judge_stage(Request *request) {
+        Manager *manager = request->manager;
+        const ModuleInfo *info = request->candidate->info;
+        _cleanup_(transaction_freep) Transaction *transaction = NULL;
+        _cleanup_free_ char *installed = NULL, *id = NULL;
+        bool here;
+        Patch *patch;
+        int r;
+
+        if (!info->kernel_release)
+                return policy_check_stage(manager->kernel, info, false, &request->failure);
+        here = manager_is_this_kernel(manager, info->kernel_release);
+        if (asprintf(&installed, "usr/lib/modules/%s", info->kernel_release) < 0 ||
+            asprintf(&id, "%s%s%s", info->name, here ? "" : "@", here ? "" : info->kernel_release) < 0)
+                return failure_oom(&request->failure);
+        r = policy_check_stage(manager->kernel, info, faccessat(manager->root_fd, installed, F_OK, 0) == 0,
+                               &request->failure);
+        if (r != 0)
+                return r;
+        manager_refresh_patches(manager);
+        patch = manager_patch_by_id(manager, id);
+        r = check_staged_before(request, patch);
+        if (r != 0)
+                return r;
+        if (transaction_new(manager, info->name, info->kernel_release, &transaction) < 0)
+                return failure_oom(&request->failure);
+        r = stage_record(request, patch, &transaction->record_before);
+        if (r != 0)
+                return r;
+        transaction->module = verified_module_ref(request->candidate->verified);
+        transaction->put_module = true;
+        /* What an earlier try in this boot failed of is no longer what it is about. */
+        transaction->forget_runtime = here && !(patch && patch->module.present);
+        r = transaction_submit(TAKE_PTR(transaction), on_staged, request);
+        return r < 0 ? failure_oom(&request->failure) : 1;
+}
