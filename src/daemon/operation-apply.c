@@ -293,12 +293,18 @@ static void load(Operation *operation, const Patch *patch) {
         operation_submit(operation, TAKE_PTR(transaction), on_loaded);
 }
 
-/* Loaded since the module was judged: by an earlier job of ours, whose record says so, or by somebody else. */
+/* Loaded since the module was judged: by an earlier job of ours, whose record says so, or by somebody else. The same
+ * build signed anew is another file. */
 static bool is_what_was_asked_for(const Operation *operation, const Patch *patch) {
+        const char *build_id = operation->candidate ? operation->candidate->info->build_id : NULL;
+
         if (!operation->candidate)
                 return true;
-        return patch->record && streq_ptr(patch->record->sha256, module_image_sha256(operation->candidate->image)) &&
-               patch_loaded_is_recorded(patch) != TRISTATE_NO;
+        if (!patch->record || patch_loaded_is_recorded(patch) == TRISTATE_NO)
+                return false;
+        if (build_id || patch->module.build_id)
+                return streq_ptr(build_id, patch->module.build_id);
+        return streq_ptr(patch->record->sha256, module_image_sha256(operation->candidate->image));
 }
 
 void operation_apply_begin(Operation *operation, Patch *patch) {
