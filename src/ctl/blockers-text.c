@@ -183,8 +183,8 @@ static void print_summary(Output *out, const json_t *document, const json_t *blo
         if (total > json_array_size(blockers))
                 output_text(out, " The first %zu are shown.", json_array_size(blockers));
         if (stacks_are_hidden(blockers))
-                output_text(out, " livepatchd may not read kernel stacks here, so it cannot tell the functions that "
-                            "they are in; livepatchctl(1) tells how to let it.");
+                output_text(out, " livepatchd may not read kernel stacks, so it cannot tell which functions they are "
+                            "in; run this as root on that machine, or see livepatchctl(1).");
         output_text(out, "\n");
 }
 

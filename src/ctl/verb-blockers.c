@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* livepatchctl blockers */
 
+#include <fcntl.h>
+
 #include "common/names.h"
 #include "common/string-util.h"
+#include "ctl/blockers-stack.h"
 #include "ctl/blockers-text.h"
 #include "ctl/client-json.h"
 #include "ctl/client.h"
@@ -114,6 +117,13 @@ static int fetch(const Options *o, const char *name, json_t **ret, CtlError *e) 
         return *ret ? 0 : ctl_error_oom(e);
 }
 
+static void read_stacks(json_t *document) {
+        _cleanup_close_ int root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+        if (root_fd >= 0)
+                blockers_read_stacks(root_fd, document);
+}
+
 static int print_none(const Options *o, const json_t *document) {
         _cleanup_free_ char *text = blockers_describe_none(document);
 
@@ -133,6 +143,8 @@ static int run_blockers(const Options *o, char **arguments) {
 
         if (fetch(o, arguments[0], &document, &e) != 0)
                 return output_failure(o, &e);
+        if (!o->host)
+                read_stacks(document);
         if (o->json != JSON_MODE_OFF)
                 return output_json(o, TAKE_PTR(document));
         if (json_array_size(json_object_get(document, "blockers")) == 0)

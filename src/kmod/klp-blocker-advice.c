@@ -69,11 +69,12 @@ int klp_blocker_advise(KlpBlocker *b) {
                 return advise(b, KLP_ADVICE_WAIT,
                               "A kernel thread cannot be restarted: wait until it leaves the function, or revert the "
                               "patch");
-        /* A signal, which is what a restart begins with, does not reach it (Documentation/livepatch/livepatch.rst). */
+        /* TASK_UNINTERRUPTIBLE, or TASK_KILLABLE, which the kernel shows as the same (fs/proc/array.c): a restart may
+         * wait as long as the transition does. */
         if (b->state == 'D')
                 return advise(b, KLP_ADVICE_NONE,
-                              "It waits for a device or a file system and cannot be interrupted: nothing but the end "
-                              "of that helps");
+                              "It waits for a device or a file system and may not be interruptible: wait for the end "
+                              "of that, or revert the patch");
         if (b->pid == 1)
                 return advise_unit(b, "init.scope");
         /* A container that is a service is restarted as one. */

@@ -11,7 +11,7 @@
 
 /* Enough to recognise a program by; the kernel keeps up to megabytes. */
 #define COMMAND_LINE_SHOWN_MAX 512
-/* 64 frames with the longest symbol names (KSYM_NAME_LEN, include/linux/kallsyms.h) would be more, and are not real. */
+/* Longer than all that is looked for, but for the command line. */
 #define PROC_FILE_MAX KIB(8)
 /* include/linux/sched.h; proc_pid_stat(5), field 9. */
 #define PF_KTHREAD 0x00200000u
@@ -141,22 +141,16 @@ static int read_cgroup(int task_fd, KlpBlocker *b) {
         return r < 0 ? r : task_cgroup_parse(text, &b->cgroup);
 }
 
-/* Needs CAP_SYS_ADMIN, and what attaching a debugger does (proc_pid_stack() and lock_trace() in fs/proc/base.c): EACCES
- * and EPERM. Without CONFIG_STACKTRACE there is no file. */
 static int read_stack(int task_fd, KlpBlocker *b) {
-        _cleanup_free_ char *text = NULL;
-        int r = read_beginning(task_fd, "stack", &text, NULL);
+        int r = klp_stack_read(task_fd, &b->stack);
 
-        if (r == -EACCES || r == -EPERM) {
+        if (r == -ENOMEM)
+                return r;
+        if (r == -EACCES || r == -EPERM)
                 b->stack_status = KLP_STACK_NOT_PERMITTED;
-                return 0;
-        }
-        if (r < 0) {
-                b->stack_status = KLP_STACK_UNAVAILABLE;
-                return r == -ENOMEM ? r : 0;
-        }
-        b->stack_status = KLP_STACK_READ;
-        return klp_stack_parse(text, &b->stack);
+        else
+                b->stack_status = r < 0 ? KLP_STACK_UNAVAILABLE : KLP_STACK_READ;
+        return 0;
 }
 
 /* "0" where the caller may not know, and for a task that does not sleep (proc_pid_wchan() in fs/proc/base.c). */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A task's kernel stack, held against the functions of a patch. */
 
+#include "common/fd-util.h"
 #include "common/string-util.h"
 #include "kmod/klp-stack.h"
 
@@ -8,6 +9,8 @@
 
 /* proc_pid_stack() in fs/proc/base.c writes "[<0>] %pB" a line, and no more than 64 of them (MAX_STACK_TRACE_DEPTH). */
 #define FRAMES_MAX 64
+/* With names of functions and modules at their longest (KSYM_NAME_LEN, include/linux/kallsyms.h). */
+#define STACK_FILE_MAX KIB(64)
 
 int klp_stack_parse(const char *content, char ***ret) {
         _cleanup_strv_free_ char **frames = NULL;
@@ -29,6 +32,13 @@ int klp_stack_parse(const char *content, char ***ret) {
         }
         *ret = TAKE_PTR(frames);
         return 0;
+}
+
+int klp_stack_read(int task_fd, char ***ret) {
+        _cleanup_free_ char *content = NULL;
+        int r = read_file_at(task_fd, "stack", STACK_FILE_MAX, &content, NULL);
+
+        return r < 0 ? r : klp_stack_parse(content, ret);
 }
 
 /* "function+0x1a/0x30 [module]" or, of the kernel itself, "function+0x1a/0x30"; a name alone will do. */

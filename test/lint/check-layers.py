@@ -40,8 +40,8 @@ BELOW = {
     "src/ctl": {"common", "kmod", "ctl"},
 }
 
-# Only inspection, which needs no daemon, looks at modules on the client's side.
-CTL_KMOD = ("src/ctl/verb-inspect*", "src/ctl/inspect*", "src/ctl/module-file*")
+# Inspection, which needs no daemon, looks at modules on the client's side; so does what the daemon may not read.
+CTL_KMOD = ("src/ctl/verb-inspect*", "src/ctl/inspect*", "src/ctl/module-file*", "src/ctl/blockers-stack*")
 
 LINE_MAX = 120
 

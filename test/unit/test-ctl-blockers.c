@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What livepatchctl prints about the tasks that hold up a transition. */
 
+#include "common/fd-util.h"
 #include "common/string-util.h"
+#include "ctl/blockers-stack.h"
 #include "ctl/blockers-text.h"
 #include "test.h"
 
@@ -112,4 +114,46 @@ TEST(none) {
         assert_none(json_incref(d), "the kernel has not begun to switch tasks");
         (void) json_object_set_new(d, "tasks_total", json_integer(134));
         assert_none(d, "134 tasks have switched; what is left are idle processors");
+}
+
+/* The document after stacks were looked for, of a thread 7 of process 5. */
+static json_t *with_stack(const char *comm, const char *stack) {
+        json_t *b = blocker(7, "Wait"), *d;
+
+        (void) json_object_set_new(b, "pid", json_integer(5));
+        d = document(1, json_pack("[o]", b));
+        ASSERT_OK(mkdir_parents_at(test_tmpdir(), "sys/kernel/livepatch/fix/driver/slow_fn,1", 0755));
+        test_write_file(test_tmpdir(), "sys/kernel/livepatch/fix/enabled", "1\n");
+        test_write_file(test_tmpdir(), "sys/kernel/livepatch/fix/transition", "1\n");
+        test_write_file(test_tmpdir(), "proc/5/task/7/comm", comm);
+        if (stack)
+                test_write_file(test_tmpdir(), "proc/5/task/7/stack", stack);
+        blockers_read_stacks(test_tmpdir(), d);
+        return d;
+}
+
+#define STACK "[<0>] msleep+0x1/0x2\n[<0>] slow_fn+0x1/0x2 [driver]\n"
+
+TEST(stack_that_the_daemon_may_not_read) {
+        json_t *d = with_stack("worker\n", STACK);
+        const json_t *b = json_array_get(json_object_get(d, "blockers"), 0);
+
+        ASSERT_STREQ(json_text(b, "stack_status"), "read");
+        ASSERT_EQ(json_array_size(json_object_get(b, "stack")), 2);
+        ASSERT_STREQ(json_text(b, "function"), "slow_fn");
+        ASSERT_STREQ(json_text(b, "object"), "driver");
+        json_decref(d);
+}
+
+TEST(stacks_that_are_left_alone) {
+        /* Nobody may read it; the number is another thread's by now. */
+        json_t *documents[] = { with_stack("worker\n", NULL), with_stack("other\n", STACK) };
+
+        for (size_t i = 0; i < ELEMENTSOF(documents); i++) {
+                const json_t *b = json_array_get(json_object_get(documents[i], "blockers"), 0);
+
+                ASSERT_STREQ(json_text(b, "stack_status"), "not-permitted");
+                ASSERT_NULL(json_object_get(b, "function"));
+                json_decref(documents[i]);
+        }
 }

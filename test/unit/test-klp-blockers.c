@@ -263,5 +263,5 @@ TEST(advice) {
                       "podman container 0123456789ab:");
         assert_advice("0::/\n", "wait", "no unit");
         put("7/task/7", "stat", "7 (worker) D 1 7 7 0 -1 4194560 0\n");
-        assert_advice(SERVICE, "none", "cannot be interrupted");
+        assert_advice(SERVICE, "none", "may not be interruptible");
 }
