@@ -62,6 +62,7 @@ int module_objects_add_function(ModuleObjects *objects, size_t object, const cha
         o->functions[o->n_functions++] = (ModuleFunction) {
                 .name = TAKE_PTR(copy),
                 .sympos = sympos == 0 ? 1 : (unsigned) sympos,
+                .sympos_given = sympos != 0,
         };
         objects->n_functions++;
         return 0;

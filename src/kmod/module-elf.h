@@ -10,6 +10,7 @@
 typedef struct ModuleFunction {
         char *name;
         unsigned sympos; /* as in sysfs: 0 in the module means 1 */
+        bool sympos_given; /* not 0 in the module, so that it may be one of several; records do not keep this */
 } ModuleFunction;
 
 typedef struct ModuleObject {

@@ -16,7 +16,10 @@ static int fake_root(void) {
 }
 
 static int load(int root_fd, const char *name, Tristate replace) {
-        ModuleFunction functions[] = { { (char *) "cmdline_proc_show", 0 }, { (char *) "f", 2 } };
+        ModuleFunction functions[] = {
+                { .name = (char *) "cmdline_proc_show" },
+                { .name = (char *) "f", .sympos = 2 },
+        };
         ModuleObject objects[] = { { (char *) "vmlinux", functions, 2 }, { (char *) "ext4", functions, 1 } };
         const ModuleInfo info = {
                 .name = (char *) name,
