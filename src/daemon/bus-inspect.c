@@ -118,6 +118,9 @@ static int append_report(sd_bus_message *m, const InspectReport *report) {
         r = append_objects(m, info);
         if (r < 0)
                 return r;
+        r = bus_append_findings(m, report->findings);
+        if (r < 0)
+                return r;
         r = sd_bus_message_append(m, "{sv}{sv}{sv}{sv}",
                                   "livepatch", "b", info && info->livepatch,
                                   "objects-known", "b", info && info->objects_known,

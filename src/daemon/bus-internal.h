@@ -55,9 +55,14 @@ int bus_job_path(uint32_t id, char **ret);
 /* Every property of org.livepatch.Patch as the entries of an open a{sv}. */
 int bus_patch_append_properties(Bus *bus, const Patch *patch, sd_bus_message *m);
 
-/* Handlers of methods that do no more than ask the core; in bus-blockers.c, bus-inspect.c and bus-trust.c. */
+/* The entry "findings" of an open a{sv}; in bus-plan.c. */
+int bus_append_findings(sd_bus_message *m, const FindingList *findings);
+
+/* Handlers of methods that do no more than ask the core; in bus-blockers.c, bus-inspect.c, bus-plan.c and
+ * bus-trust.c. */
 int bus_method_list_blockers(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int bus_method_inspect(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int bus_method_plan(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int bus_method_add_trust(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int bus_method_remove_trust(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int bus_method_list_trust(sd_bus_message *m, void *userdata, sd_bus_error *error);

@@ -28,6 +28,7 @@ struct Manager {
 
         Request **requests; /* modules being read and judged */
         size_t n_requests;
+        unsigned n_plans; /* being made */
 
         Worker *disk;    /* one thread: store writes and kernel calls, in order */
         Worker *reader;  /* reads and verifies what callers hand in; a slow file system blocks only its own request */

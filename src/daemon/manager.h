@@ -11,6 +11,7 @@
 #include "daemon/patch.h"
 #include "kmod/kernel-info.h"
 #include "kmod/klp-blockers.h"
+#include "kmod/preflight.h"
 #include "kmod/trust-store.h"
 
 /* Called on the loop's thread. Objects are valid during the call only; in *_removed just before they are freed. */
@@ -92,6 +93,7 @@ typedef struct InspectReport {
         uint64_t size;
         const char *compression; /* "none", "gzip", "xz", "zstd" */
         const Failure *refusal;  /* why it would not be applied, or NULL */
+        const FindingList *findings; /* what the running kernel has against it, and more */
 } InspectReport;
 typedef void (*ManagerInspectReply)(void *userdata, const Failure *failure, const InspectReport *report);
 int manager_inspect_fd(Manager *manager, int fd, uid_t uid, ManagerInspectReply reply, void *userdata, Failure *f);

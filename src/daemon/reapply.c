@@ -256,7 +256,7 @@ static int judge(Reapply *reapply, Preparation *p, const Patch *patch) {
         return r;
 }
 
-static bool is_wanted(const Patch *patch) {
+bool reapply_wants(const Patch *patch) {
         return patch->this_kernel && patch->record && patch->record->reapply;
 }
 
@@ -283,7 +283,7 @@ static void try_current(Reapply *reapply) {
         if (patch)
                 manager_refresh_patch(reapply->manager, patch);
         patch = manager_patch_by_id(reapply->manager, reapply->ids[p->index]);
-        if (!patch || !is_wanted(patch) || patch->job)
+        if (!patch || !reapply_wants(patch) || patch->job)
                 return one_is_gone(reapply);
         if (patch->klp)
                 return one_is_applied(reapply);
@@ -346,9 +346,7 @@ static int on_next(sd_event_source *source _unused_, void *userdata) {
         return 0;
 }
 
-/* The place in the order up to which a cumulative patch that is applied has taken over: what comes before it would be
- * applied over it. */
-static uint64_t cumulative_order(const Manager *manager) {
+uint64_t reapply_cumulative_order(const Manager *manager) {
         uint64_t order = 0;
 
         for (size_t i = 0; i < manager->n_patches; i++) {
@@ -362,14 +360,14 @@ static uint64_t cumulative_order(const Manager *manager) {
 
 static int collect(Reapply *reapply) {
         Manager *manager = reapply->manager;
-        uint64_t superseded_below = cumulative_order(manager);
+        uint64_t superseded_below = reapply_cumulative_order(manager);
 
         /* The table is sorted by the order that the records say. */
         for (size_t i = 0; i < manager->n_patches; i++) {
                 const Patch *patch = manager->patches[i];
                 int r;
 
-                if (!is_wanted(patch) || patch->klp || patch->job || patch->superseded ||
+                if (!reapply_wants(patch) || patch->klp || patch->job || patch->superseded ||
                     patch->record->order < superseded_below)
                         continue;
                 r = strv_append(&reapply->ids, patch->id);

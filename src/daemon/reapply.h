@@ -14,3 +14,10 @@ DEFINE_CLEANUP(Reapply *, reapply_free)
 /* Ends with the patch that is being applied. */
 int reapply_cancel(Reapply *reapply, Failure *f);
 void reapply_wake(Reapply *reapply);
+
+/* Whether it is one of those that are reapplied. */
+bool reapply_wants(const Patch *patch);
+
+/* The place in the order up to which a cumulative patch that is applied has taken over: what comes before it would be
+ * applied over it. */
+uint64_t reapply_cumulative_order(const Manager *manager);

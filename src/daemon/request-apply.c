@@ -102,6 +102,12 @@ int request_judge_apply(Request *request) {
         patch = manager_patch_by_id(manager, info->name);
         if (patch)
                 manager_refresh_patch(manager, patch);
+        patch = manager_patch_by_id(manager, info->name);
+        if (!patch || !patch->klp) {
+                r = preflight_check(manager, &request->preflight, &request->failure);
+                if (r != 0)
+                        return r;
+        }
         r = manager_make_patch(manager, info->name, info->kernel_release, &patch);
         if (r < 0)
                 return failure_oom(&request->failure);

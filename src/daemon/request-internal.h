@@ -3,6 +3,7 @@
 #pragma once
 
 #include "daemon/manager-internal.h"
+#include "daemon/preflight.h"
 #include "daemon/transaction.h"
 
 typedef enum RequestKind {
@@ -21,9 +22,11 @@ struct Request {
         bool on_thread; /* handed to the reader and not back yet */
         char *patch_id; /* of a patch that is on record, else NULL */
         char *sha256;   /* that its file must have */
+        char *release;  /* of the running kernel */
         IngestRequest ingest;
         Candidate *candidate;
         Inspection *inspection;
+        Preflight preflight; /* APPLY, INSPECT */
         Failure failure;
         Reply reply;
         ManagerInspectReply inspect_reply;

@@ -17,12 +17,14 @@ static Request *request_free(Request *request) {
         if (!request)
                 return NULL;
         safe_close(request->fd);
+        preflight_done(&request->preflight);
         candidate_free(request->candidate);
         inspection_free(request->inspection);
         patch_record_free(request->record);
         failure_done(&request->failure);
         free(request->patch_id);
         free(request->sha256);
+        free(request->release);
         free(request);
         return NULL;
 }
@@ -85,7 +87,20 @@ static const char *compression_to_string(ModuleCompression compression) {
         return table[compression];
 }
 
+static void report_findings(Request *request, FindingList *ret) {
+        const Preflight *preflight = &request->preflight;
+        Failure *refusal = &request->inspection->refusal;
+
+        if (!preflight->collected)
+                return;
+        if (preflight_findings(request->manager, &preflight->facts, &preflight->module, ret) < 0)
+                return;
+        if (refusal->code == 0)
+                (void) preflight_refuse(ret, preflight->module.info->name, refusal);
+}
+
 static void report_inspection(Request *request) {
+        _cleanup_(finding_list_done) FindingList findings = {};
         Manager *manager = request->manager;
         Inspection *inspection = request->inspection;
         Failure *refusal = &inspection->refusal;
@@ -101,6 +116,8 @@ static void report_inspection(Request *request) {
         if (refusal->code == 0 && inspection->info &&
             policy_check_module(manager->kernel, inspection->info, refusal) == 0)
                 (void) policy_check_kernel(manager->kernel, refusal);
+        report_findings(request, &findings);
+        report.findings = &findings;
         report.refusal = refusal->code != 0 ? refusal : NULL;
         request_unlink(request);
         request->inspect_reply(request->inspect_userdata, NULL, &report);
@@ -145,6 +162,21 @@ static int check_requests(const Request *request, Failure *f) {
                            "was changed. Wait for some to end", n);
 }
 
+/* For staging they do not matter: what is staged is for later. */
+static int collect_facts(Request *request) {
+        const Candidate *candidate = request->candidate;
+        const Inspection *inspection = request->inspection;
+        int root_fd = request->ingest.root_fd;
+
+        if (request->kind == REQUEST_APPLY)
+                return preflight_collect(root_fd, request->release, candidate->info, candidate->image,
+                                         verified_module_signature(candidate->verified), &request->preflight);
+        if (request->kind == REQUEST_INSPECT && inspection->info)
+                return preflight_collect(root_fd, request->release, inspection->info, inspection->image,
+                                         &inspection->signature, &request->preflight);
+        return 0;
+}
+
 static void request_run(void *context) {
         Request *request = context;
 
@@ -152,6 +184,8 @@ static void request_run(void *context) {
                 request->failure.code = ingest_inspect(&request->ingest, &request->inspection, &request->failure);
         else
                 request->failure.code = ingest(&request->ingest, &request->candidate, &request->failure);
+        if (request->failure.code == 0 && collect_facts(request) < 0)
+                (void) failure_oom(&request->failure);
 }
 
 static void request_done(void *context, bool canceled) {
@@ -187,6 +221,9 @@ static int request_submit(Request *request, Failure *f) {
         if (fstat(request->fd, &st) < 0)
                 return failure_set(f, REFUSED_INVALID_FILE, "The descriptor cannot be used: %m");
         request->bytes = S_ISREG(st.st_mode) && st.st_size > 0 ? (uint64_t) st.st_size : 0;
+        request->release = strdup(manager->kernel->release);
+        if (!request->release)
+                return failure_oom(f);
         request->ingest.root_fd = manager->root_fd;
         request->ingest.fd = request->fd;
         request->ingest.size_max = manager->config->module_size_max;

@@ -57,12 +57,15 @@ def fingerprint(name):
     return hashlib.sha256(der).hexdigest()
 
 
-def build(name='lp_one', release=RELEASE, version='1', build=0, description='two functions', plain=False):
+def build(name='lp_one', release=RELEASE, version='1', build=0, description='two functions', plain=False,
+          replace=False):
     """An unsigned module, as bytes."""
     arguments = [f'-DFIXTURE_NAME="{name}"', f'-DFIXTURE_RELEASE="{release}"', f'-DFIXTURE_VERSION="{version}"',
                  f'-DFIXTURE_DESCRIPTION="{description}"', f'-DFIXTURE_BUILD="{build}"']
     if plain:
         arguments.append('-DFIXTURE_PLAIN')
+    if replace:
+        arguments.append('-DFIXTURE_REPLACE')
     digest = hashlib.sha256('\0'.join(arguments).encode()).hexdigest()[:16]
     path = os.path.join(CACHE, f'{name}-{digest}.ko')
     if not os.path.exists(path):

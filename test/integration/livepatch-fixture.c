@@ -48,6 +48,9 @@ static struct klp_object objs[] = {
 static struct klp_patch patch = {
         .mod = &__this_module,
         .objs = objs,
+#ifdef FIXTURE_REPLACE
+        .replace = 1,
+#endif
 };
 
 int init_module(void)

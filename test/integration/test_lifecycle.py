@@ -190,7 +190,7 @@ class Lifecycle(harness.IntegrationTest):
             'name', 'kernel-release', 'vermagic', 'version', 'description', 'license', 'sha256', 'build-id',
             'srcversion', 'architecture', 'livepatch', 'kind', 'replace', 'objects-known', 'objects',
             'signature-status', 'signer', 'signer-fingerprint', 'digest', 'signature-text', 'size', 'compression',
-            'would-apply', 'refusal', 'refusal-text']))
+            'findings', 'would-apply', 'refusal', 'refusal-text']))
         self.assertEqual((self.client.manager('ListPatches'), self.stored(), self.inserted()), ([], [], []))
 
     def test_inspect_of_what_would_be_refused(self):
