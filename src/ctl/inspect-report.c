@@ -11,6 +11,7 @@
 #include "kmod/module-elf.h"
 #include "kmod/module-image.h"
 #include "kmod/module-verify.h"
+#include "kmod/preflight.h"
 #include "kmod/trust-store.h"
 
 typedef struct Inspection {
@@ -19,9 +20,13 @@ typedef struct Inspection {
         KernelInfo *kernel;
         TrustStore *store;
         SignatureReport signature;
+        PreflightFacts facts;
+        FindingList findings;
 } Inspection;
 
 static void inspection_done(Inspection *i) {
+        finding_list_done(&i->findings);
+        preflight_facts_done(&i->facts);
         signature_report_done(&i->signature);
         module_info_free(i->info);
         kernel_info_free(i->kernel);
@@ -62,6 +67,7 @@ static int inspection_read(Inspection *i, int root_fd, int module_fd, Failure *f
 static int inspection_judge(const Inspection *i, Failure *f) {
         const ModuleInfo *info = i->info;
         int refusal = signature_status_to_refusal(i->signature.status);
+        const Finding *blocker;
 
         if (refusal != 0)
                 return failure_set(f, refusal, "%s", strempty(i->signature.text));
@@ -76,7 +82,52 @@ static int inspection_judge(const Inspection *i, Failure *f) {
         if (!i->kernel->livepatch_supported)
                 return failure_set(f, REFUSED_NOT_SUPPORTED, "The running kernel cannot be live-patched: it has no "
                                    "/sys/kernel/livepatch (CONFIG_LIVEPATCH)");
-        return 0;
+        blocker = finding_list_blocker(&i->findings);
+        return blocker ? failure_set(f, blocker->refusal, "%s", blocker->text) : 0;
+}
+
+/* With what this user may see of the kernel. */
+static int inspection_collect(Inspection *i, int root_fd) {
+        const ModuleInfo *info = i->info;
+        _cleanup_free_ char *key_id = NULL;
+        PreflightSubject subject;
+        int r;
+
+        if (!info->livepatch || !streq_ptr(info->kernel_release, i->kernel->release))
+                return 0;
+        r = kernel_functions_add(&i->facts.functions, info->objects, info->n_objects);
+        if (r >= 0)
+                r = preflight_facts_collect(root_fd, &i->facts);
+        if (r >= 0)
+                r = kernel_keys_wanted(i->image, i->store, &i->signature, &key_id);
+        if (r < 0)
+                return r;
+        subject = (PreflightSubject) {
+                .name = info->name,
+                .objects = info->objects,
+                .n_objects = info->n_objects,
+                .objects_known = info->objects_known,
+                .symbol_positions_known = true,
+                .replace = info->replace,
+                .signature_status = i->signature.status,
+                .signer = i->signature.signer,
+                .key_id = key_id,
+        };
+        return preflight_judge(&subject, &i->facts, i->kernel, &i->findings);
+}
+
+static json_t *findings_to_json(const FindingList *list) {
+        json_t *findings = json_array();
+
+        for (size_t i = 0; i < list->n; i++) {
+                const Finding *f = &list->findings[i];
+
+                (void) json_array_append_new(findings, json_pack("{s:s, s:s, s:s, s:s, s:s}",
+                                                                 "severity", finding_severity_to_string(f->severity),
+                                                                 "code", f->code, "object", strempty(f->object),
+                                                                 "function", strempty(f->function), "text", f->text));
+        }
+        return findings;
 }
 
 static json_t *functions_to_json(const ModuleObject *object) {
@@ -130,7 +181,7 @@ static int inspection_to_json(const Inspection *i, const Failure *verdict, json_
         const SignatureReport *s = &i->signature;
         json_auto_t *report = module_to_json(i->info), *rest = NULL;
 
-        rest = json_pack("{s:s, s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:s}",
+        rest = json_pack("{s:s, s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:b, s:s, s:s}",
                          "sha256", module_image_sha256(i->image),
                          "size", (json_int_t) module_image_size(i->image),
                          "compression", compression_name(module_image_compression(i->image)),
@@ -140,6 +191,7 @@ static int inspection_to_json(const Inspection *i, const Failure *verdict, json_
                          "digest", strempty(s->digest),
                          "signature_text", strempty(s->text),
                          "running_kernel_release", i->kernel->release,
+                         "findings", findings_to_json(&i->findings),
                          "would_apply", verdict->code == 0,
                          "refusal", verdict->code == 0 ? "" : failure_dbus_name(verdict->code),
                          "refusal_text", verdict->code == 0 ? "" : failure_text(verdict));
@@ -157,7 +209,9 @@ int inspect_report_new(int root_fd, int module_fd, json_t **ret, CtlError *e) {
         r = inspection_read(&i, root_fd, module_fd, &f);
         if (r != 0)
                 return ctl_error_from_failure(e, &f);
-        r = inspection_judge(&i, &verdict);
+        r = inspection_collect(&i, root_fd);
+        if (r >= 0)
+                r = inspection_judge(&i, &verdict);
         if (r >= 0)
                 r = inspection_to_json(&i, &verdict, ret);
         return r < 0 ? ctl_error_oom(e) : 0;

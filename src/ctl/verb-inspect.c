@@ -5,6 +5,7 @@
 #include <inttypes.h>
 
 #include "common/string-util.h"
+#include "ctl/findings-text.h"
 #include "ctl/inspect-report.h"
 #include "ctl/module-file.h"
 #include "ctl/output.h"
@@ -71,6 +72,7 @@ static void print_report(Output *out, const json_t *report) {
         print_field(out, "Signer", STYLE_NORMAL, json_text(report, "signer"));
         if (!streq(json_text(report, "signature_text"), json_text(report, "refusal_text")))
                 print_field(out, "", STYLE_NORMAL, json_text(report, "signature_text"));
+        findings_print(out, "Findings", json_object_get(report, "findings"));
         if (json_flag(report, "would_apply"))
                 output_field(out, "Verdict", STYLE_GOOD, "passes: the signature is trusted, and it is for this kernel");
         else
@@ -144,8 +146,9 @@ const Verb verb_inspect = {
         .arguments = "FILE|-...",
         .summary = "Show what a module file is, and whether it would be applied",
         .description = "Needs neither livepatchd nor privileges. Judges the signature by the certificates\n"
-                       "that are trusted here, as with SignaturePolicy=require, and the kernel it was\n"
-                       "built for. The exit code is 0 if it passes, and 5 if it would be refused.\n",
+                       "that are trusted here, as with SignaturePolicy=require, the kernel it was built\n"
+                       "for, and whether the running kernel could take it; root sees more of that. The\n"
+                       "exit code is 0 if it passes, and 5 or that of 'apply' if it would be refused.\n",
         .min_arguments = 1,
         .max_arguments = VERB_ANY_NUMBER,
         .run = run_inspect,

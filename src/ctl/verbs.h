@@ -13,6 +13,7 @@ extern const Verb verb_inspect;
 extern const Verb verb_list;
 extern const Verb verb_log;
 extern const Verb verb_monitor;
+extern const Verb verb_plan;
 extern const Verb verb_reapply;
 extern const Verb verb_remove;
 extern const Verb verb_revert;

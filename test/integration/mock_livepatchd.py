@@ -259,6 +259,16 @@ class Manager(Properties):
         self.save()
         return dbus.ObjectPath(patch.path)
 
+    @dbus.service.method(MANAGER, in_signature='asa{sv}', out_signature='aa{sv}')
+    def Plan(self, names, options):
+        log_call('Plan', names=[str(n) for n in names], options=check_options(options, []))
+        for name in names:
+            if name not in self.patches:
+                raise Refused('NoSuchPatch', f"There is no patch '{name}'")
+        return [dbus.Dictionary({**step, 'findings': dbus.Array(
+            [dbus.Dictionary(f, signature='sv') for f in step['findings']], signature='a{sv}')}, signature='sv')
+            for step in self.state.get('steps', [])] or dbus.Array([], signature='a{sv}')
+
     @dbus.service.method(MANAGER, in_signature='s', out_signature='o')
     def GetPatch(self, name):
         if name not in self.patches:

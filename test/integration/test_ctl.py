@@ -88,10 +88,11 @@ class CtlTest(unittest.TestCase):
         self.addCleanup(self.bus.stop)
         self.env = self.bus.env
 
-    def set_state(self, patches=None, manager=None, behaviours=None, certificates=None):
+    def set_state(self, patches=None, manager=None, behaviours=None, certificates=None,
+                  steps=None):
         (self.dir / 'state').write_text(json.dumps({
             'patches': [patch('lp_cmdline')] if patches is None else patches, 'manager': {**MANAGER, **(manager or {})},
-            'behaviours': behaviours or {}, 'certificates': certificates or []}))
+            'behaviours': behaviours or {}, 'certificates': certificates or [], 'steps': steps or []}))
 
     def module(self, text, name='module.ko'):
         path = self.dir / name
@@ -197,6 +198,28 @@ class Reading(CtlTest):
 
     def test_show_of_something_else_suggests_nothing(self):
         self.assertNotIn('Did you mean', self.ctl('show', 'zzzzzzzz', code=4).stderr)
+
+    def test_plan(self):
+        finding = {'severity': 'warning', 'code': 'function-probed', 'object': 'vmlinux', 'function': 'f',
+                   'text': 'There is a probe\x1b[31m'}
+        self.set_state(steps=[{'action': 'replace', 'patch': 'lp_new', 'reason': 'It is cumulative',
+                               'findings': [finding]},
+                              {'action': 'revert', 'patch': 'lp_old', 'reason': "'lp_new' takes its place",
+                               'findings': []}])
+        out = self.ctl('plan').stdout
+        self.assertRegex(out, r'replace +lp_new +It is cumulative\nrevert +lp_old +.lp_new. takes its place\n')
+        self.assertIn('lp_new: warning: There is a probe', out)
+        self.assertNotIn('\x1b', out)
+        document = self.json('plan', 'lp-cmdline')
+        self.assertEqual([s['action'] for s in document['steps']], ['replace', 'revert'])
+        self.assertEqual(document['steps'][0]['findings'][0]['code'], 'function-probed')
+        self.assertEqual([c['names'] for c in self.calls('Plan')], [[], ['lp_cmdline']])
+
+    def test_plan_of_nothing(self):
+        self.assertIn('Nothing to do', self.ctl('plan').stdout)
+        self.assertEqual(self.ctl('plan', '--no-legend').stdout, '')
+        self.assertEqual(self.json('plan')['steps'], [])
+        self.assertIn("There is no patch 'lp_none'", self.ctl('plan', 'lp_none', code=4).stderr)
 
     def test_status(self):
         out = self.ctl().stdout

@@ -47,7 +47,7 @@ class Completion(unittest.TestCase):
 
     def test_verbs(self):
         self.assertEqual(self.complete('st'), ['stage', 'status'])
-        self.assertEqual(len(self.complete('')), 17)
+        self.assertEqual(len(self.complete('')), 18)
         self.assertEqual(self.complete('nothing'), [])
         self.assertEqual(self.complete('--json', '=', 'short', 'st'), ['stage', 'status'])
         self.assertEqual(self.complete('help', 'rev'), ['revert'])
@@ -65,7 +65,7 @@ class Completion(unittest.TestCase):
         self.assertEqual(self.complete('log', '-n', ''), [])
 
     def test_names(self):
-        for verb in ('show', 'revert', 'remove', 'enable', 'disable', 'log'):
+        for verb in ('show', 'plan', 'revert', 'remove', 'enable', 'disable', 'log'):
             self.assertEqual(self.complete(verb, 'lp_'), ['lp_a', 'lp_b'])
         self.assertEqual(self.complete('show', 'x'), [])
 
