@@ -15,7 +15,7 @@ def five(vm: Machine, check: Check) -> None:
     trust(vm)
     names = [f"lp_bench_{i}" for i in range(1, 5)]
     apply(vm, *names)
-    # It loads now and not at the next boot: its target's init is what refuses it there.
+    # Staging judges the file; at boot the kernel is the judge.
     r = ctl(vm, "stage", "--reapply", f"{SIGNED}/lp_missing.ko")
     check.equal("the fifth, that the kernel will refuse, is staged", r.rc, 0, r)
     module = vm.ok(f"echo {STATE}/patches/{vm.release}/lp_bench_2/*.ko").strip()
