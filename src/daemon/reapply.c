@@ -38,6 +38,7 @@ struct Reapply {
         sd_event_source *next;
         unsigned n_applied;
         unsigned n_gone; /* removed, or not to be reapplied any more */
+        unsigned n_notes; /* reasons on their way to the disk: the process may end with the job */
         char **failed;
         bool canceled;
 };
@@ -149,7 +150,11 @@ static void log_skipped(Reapply *reapply, const char *id, const Failure *failure
                   "Did not reapply '%s': %s", id, failure_text(failure));
 }
 
-static void on_noted(void *userdata _unused_, Transaction *transaction _unused_) {
+static void on_noted(void *userdata, Transaction *transaction _unused_) {
+        Reapply *reapply = userdata;
+
+        if (--reapply->n_notes == 0)
+                proceed_later(reapply);
 }
 
 /* The reason stays visible in this boot, with the patch. */
@@ -166,7 +171,8 @@ static void note_failure(Reapply *reapply, Patch *patch, const Failure *failure)
         runtime->failure_text = strdup(failure_text(failure));
         transaction->runtime_after->failure_error = strdup(failure_dbus_name(failure->code));
         transaction->runtime_after->failure_text = strdup(failure_text(failure));
-        (void) transaction_submit(TAKE_PTR(transaction), on_noted, NULL);
+        if (transaction_submit(TAKE_PTR(transaction), on_noted, reapply) >= 0)
+                reapply->n_notes++;
         manager_set_runtime(reapply->manager, patch->id, TAKE_PTR(runtime));
 }
 
@@ -333,7 +339,8 @@ static int on_next(sd_event_source *source _unused_, void *userdata) {
         if (reapply->operation)
                 return 0;
         if (reapply->canceled || reapply->current >= reapply->n_ids) {
-                conclude(reapply);
+                if (reapply->n_notes == 0)
+                        conclude(reapply);
                 return 0;
         }
         if (reapply->preparing && reapply->preparing->ready)

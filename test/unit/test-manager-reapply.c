@@ -145,6 +145,11 @@ TEST(revoked_since) {
         ASSERT_EQ(rig_count_calls(&rig, "inserted", "lp_one"), 0);
         rig_expect_state(&rig, "lp_one", PATCH_FAILED);
         ASSERT_CONTAINS(rig_patch(&rig, "lp_one")->runtime->failure_error, "Revoked");
+        /* The process may end with the job: by then the reason is on disk. */
+        rig_stop(&rig);
+        rig_go_on(&rig);
+        rig_expect_state(&rig, "lp_one", PATCH_FAILED);
+        ASSERT_CONTAINS(rig_patch(&rig, "lp_one")->runtime->failure_error, "Revoked");
 }
 
 TEST(canceled) {
