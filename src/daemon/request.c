@@ -258,32 +258,28 @@ static int request_new(Manager *manager, RequestKind kind, int fd, bool option, 
         return 0;
 }
 
-int manager_apply_fd(Manager *manager, int fd, bool runtime, uid_t uid, ManagerReply reply, void *userdata,
-                     Failure *f) {
+/* Apply and Stage differ in what is done with the module when it has been judged. */
+static int hand_in(Manager *manager, RequestKind kind, int fd, bool option, uid_t uid, const Reply *reply, Failure *f) {
         _cleanup_(request_freep) Request *request = NULL;
         int r;
 
-        if (request_new(manager, REQUEST_APPLY, fd, runtime, uid, &request) < 0)
+        if (request_new(manager, kind, fd, option, uid, &request) < 0)
                 return failure_oom(f);
-        request->reply = (Reply) { reply, userdata };
+        request->reply = *reply;
         r = request_submit(request, f);
         if (r == 0)
                 TAKE_PTR(request);
         return r;
 }
 
+int manager_apply_fd(Manager *manager, int fd, bool runtime, uid_t uid, ManagerReply reply, void *userdata,
+                     Failure *f) {
+        return hand_in(manager, REQUEST_APPLY, fd, runtime, uid, &(Reply) { reply, userdata }, f);
+}
+
 int manager_stage_fd(Manager *manager, int fd, bool reapply, uid_t uid, ManagerReply reply, void *userdata,
                      Failure *f) {
-        _cleanup_(request_freep) Request *request = NULL;
-        int r;
-
-        if (request_new(manager, REQUEST_STAGE, fd, reapply, uid, &request) < 0)
-                return failure_oom(f);
-        request->reply = (Reply) { reply, userdata };
-        r = request_submit(request, f);
-        if (r == 0)
-                TAKE_PTR(request);
-        return r;
+        return hand_in(manager, REQUEST_STAGE, fd, reapply, uid, &(Reply) { reply, userdata }, f);
 }
 
 int manager_inspect_fd(Manager *manager, int fd, uid_t uid, ManagerInspectReply reply, void *userdata, Failure *f) {
