@@ -178,7 +178,7 @@ static int parse_record(const json_t *object, PatchRecord **ret, Failure *f) {
         return 0;
 }
 
-static int check_header(const char *data, size_t size, Failure *f) {
+int record_check_header(const char *data, size_t size, Failure *f) {
         char expected[MANIFEST_HEADER_LENGTH + 1];
 
         if (size < MANIFEST_HEADER_LENGTH)
@@ -220,7 +220,7 @@ int manifest_parse(const char *data, size_t size, Manifest *ret, Failure *f) {
 
         if (size > RECORD_SIZE_MAX)
                 return failure_set(f, -EBADMSG, "it is larger than any record");
-        r = check_header(data, size, f);
+        r = record_check_header(data, size, f);
         if (r == 0)
                 r = record_json_load(data, size, RECORD_SIZE_MAX, &object, f);
         if (r == 0)
@@ -316,7 +316,7 @@ static int format_record(const PatchRecord *record, json_t **ret) {
         return 0;
 }
 
-static int add_header(const char *body, char **ret) {
+int record_add_header(const char *body, char **ret) {
         /* The body is "{\n" and the members; the header brings its own opening brace. */
         const char *members = body + STRLEN("{\n");
 
@@ -343,7 +343,7 @@ int manifest_format(const PatchRecord *current, const PatchRecord *next_boot, ch
                 return writer.error;
         r = record_json_dump(object, RECORD_SIZE_MAX - MANIFEST_HEADER_LENGTH, &body);
         if (r >= 0)
-                r = add_header(body, &text);
+                r = record_add_header(body, &text);
         if (r < 0)
                 return r;
         /* What would be set aside as damaged at the next start must not get onto the disk in the first place. */

@@ -29,4 +29,9 @@ int manifest_format(const PatchRecord *current, const PatchRecord *next_boot, ch
 /* CRC-32 (ISO 3309) of what follows the header. */
 uint32_t manifest_checksum(const char *data, size_t size) _pure_;
 
+/* The header of a file that is written in the same way: verified (-EBADMSG with a text), and put before the members of
+ * what record_json_dump() made. */
+int record_check_header(const char *data, size_t size, Failure *f);
+int record_add_header(const char *body, char **ret);
+
 bool record_function_name_is_valid(const char *s);

@@ -56,6 +56,10 @@ void store_prune_dirs(Store *store, const char *release, const char *name);
 /* Moves patches/<release>/<name> (patches/<release> when name is NULL) into damaged/; *ret_path: where to. */
 int store_set_aside(Store *store, const char *release, const char *name, char **ret_path);
 
+/* The same for an entry of any directory; release and name (may be NULL) are for its new name. */
+int store_set_aside_entry(Store *store, int from_fd, const char *entry, const char *release, const char *name,
+                          char **ret_path);
+
 /* A negative errno of an operation on the disk becomes REFUSED_STORE_FAILED (-ENOMEM stays): "Failed to <what> in DIR:
  * <reason>. <outcome>. <advice>". */
 int store_failure(Failure *f, int error, const char *what, const char *outcome);

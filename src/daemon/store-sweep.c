@@ -152,9 +152,10 @@ static int move_to_damaged(int from_fd, const char *name, int damaged_fd, const 
         return -EEXIST;
 }
 
-int store_set_aside(Store *store, const char *release, const char *name, char **ret_path) {
+int store_set_aside_entry(Store *store, int from_fd, const char *entry, const char *release, const char *name,
+                          char **ret_path) {
         _cleanup_close_ int state_fd = store_open_state(store, false, NULL);
-        _cleanup_close_ int damaged_fd = -EBADF, from_fd = -EBADF;
+        _cleanup_close_ int damaged_fd = -EBADF;
         _cleanup_free_ char *label = NULL;
         int r;
 
@@ -163,11 +164,16 @@ int store_set_aside(Store *store, const char *release, const char *name, char **
         damaged_fd = store_open_dir(state_fd, STORE_DAMAGED_DIR_NAME, true, NULL);
         if (damaged_fd < 0)
                 return damaged_fd;
-        from_fd = store_open_patches(store, name ? release : NULL, NULL, false, NULL);
-        if (from_fd < 0)
-                return from_fd;
         r = set_aside_label(release, name, &label);
         if (r < 0)
                 return r;
-        return move_to_damaged(from_fd, name ?: release, damaged_fd, label, ret_path);
+        return move_to_damaged(from_fd, entry, damaged_fd, label, ret_path);
+}
+
+int store_set_aside(Store *store, const char *release, const char *name, char **ret_path) {
+        _cleanup_close_ int from_fd = store_open_patches(store, name ? release : NULL, NULL, false, NULL);
+
+        if (from_fd < 0)
+                return from_fd;
+        return store_set_aside_entry(store, from_fd, name ?: release, release, name, ret_path);
 }
