@@ -21,5 +21,6 @@ extern const Verb verb_show;
 extern const Verb verb_stage;
 extern const Verb verb_status;
 extern const Verb verb_trust;
+extern const Verb verb_unquarantine;
 extern const Verb verb_version;
 

@@ -9,6 +9,7 @@
 #include "common/names.h"
 #include "common/string-util.h"
 #include "daemon/boot.h"
+#include "daemon/guard-store.h"
 #include "daemon/manager.h"
 
 typedef struct Boot {
@@ -247,4 +248,21 @@ int boot_reapply(int root_fd) {
         }
         r = run(&boot, root_fd);
         return r < 0 ? EXIT_FAILURE : r;
+}
+
+static int mark_shutdown(int root_fd, bool clean) {
+        _cleanup_failure_ Failure failure = {};
+
+        if (guard_mark_shutdown(root_fd, clean, &failure) == 0)
+                return EXIT_SUCCESS;
+        log_error("%s", failure_text(&failure));
+        return EXIT_FAILURE;
+}
+
+int boot_mark_clean_shutdown(int root_fd) {
+        return mark_shutdown(root_fd, true);
+}
+
+int boot_mark_running(int root_fd) {
+        return mark_shutdown(root_fd, false);
 }

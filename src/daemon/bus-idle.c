@@ -40,6 +40,10 @@ BusIdle *bus_idle_free(BusIdle *idle) {
         return NULL;
 }
 
+bool bus_idle_is_leaving(const BusIdle *idle) {
+        return idle->release;
+}
+
 static uint64_t now_usec(const BusIdle *idle) {
         uint64_t now = 0;
 

@@ -13,5 +13,7 @@ typedef struct BusIdle BusIdle;
 /* busy: whether there is work that forbids an exit. timeout_usec may be USEC_INFINITY. */
 int bus_idle_new(sd_bus *bus, sd_event *event, uint64_t timeout_usec, bool (*busy)(void *userdata), void *userdata,
                  BusIdle **ret);
+/* The name is given back, or about to be: only what was begun is still ended. */
+bool bus_idle_is_leaving(const BusIdle *idle);
 BusIdle *bus_idle_free(BusIdle *idle);
 DEFINE_CLEANUP(BusIdle *, bus_idle_free)

@@ -69,7 +69,7 @@ static const char *text_failure_reason(const Patch *p) {
         return p->runtime ? p->runtime->failure_text : NULL;
 }
 
-/* Feeds and the crash guard are what could say something here. */
+/* Feeds are what could say something here. */
 static const char *text_empty(const Patch *p _unused_) {
         return NULL;
 }
@@ -93,7 +93,7 @@ static const struct {
         { "Severity", text_empty },
         { "Origin", text_origin },
         { "FailureReason", text_failure_reason },
-        { "QuarantineReason", text_empty },
+        { "QuarantineReason", patch_quarantine_reason },
 };
 
 static int get_text(sd_bus *b _unused_, const char *path _unused_, const char *interface _unused_,

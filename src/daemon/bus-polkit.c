@@ -79,6 +79,7 @@ static const struct {
         { LP_IFACE_PATCH, "Remove", LP_ACTION_MANAGE_BOOT },
         { LP_IFACE_PATCH, "Revert", LP_ACTION_REVERT },
         { LP_IFACE_PATCH, "SetReapply", LP_ACTION_MANAGE_BOOT },
+        { LP_IFACE_PATCH, "ClearQuarantine", LP_ACTION_MANAGE_BOOT },
 };
 
 const char *bus_polkit_action_of_method(sd_bus_message *m) {

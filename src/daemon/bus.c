@@ -30,12 +30,18 @@ void bus_refresh_kernel(Bus *bus) {
                 manager_refresh_kernel(bus->manager);
 }
 
+/* A call that came in while the name was being given back is finished, but not stayed for: livepatch-settle.path starts
+ * the next process. */
+static bool is_watching(const Bus *bus) {
+        return bus->idle && !bus_idle_is_leaving(bus->idle) && manager_is_settling(bus->manager);
+}
+
 /* A job that has ended keeps the daemon as long as its object is promised to be readable (JOB_RETENTION_USEC). */
 static bool is_busy(void *userdata) {
         const Bus *bus = userdata;
 
         return !bus->manager || bus->n_requests > 0 || !manager_is_idle(bus->manager) ||
-               manager_n_jobs(bus->manager) > 0 || bus_polkit_is_busy(bus->polkit);
+               manager_n_jobs(bus->manager) > 0 || bus_polkit_is_busy(bus->polkit) || is_watching(bus);
 }
 
 static int register_objects(Bus *bus) {

@@ -14,6 +14,7 @@ typedef struct Config {
         uint64_t stall_timeout_usec; /* of a transition; USEC_INFINITY: never */
         OnStall on_stall;
         uint64_t boot_timeout_usec; /* budget of the reapply at boot */
+        uint64_t settle_time_usec;  /* a build that was applied so long without a fault is proven */
         uint64_t exit_idle_usec;    /* USEC_INFINITY: never */
         unsigned jobs_per_user_max;
         unsigned pending_authorizations_per_user_max;

@@ -16,7 +16,7 @@
 
 typedef struct Arguments {
         const char *root;
-        bool reapply;
+        int (*task)(int root_fd);
 } Arguments;
 
 static void help(void) {
@@ -25,6 +25,8 @@ static void help(void) {
                       "  -h --help       Show this help\n"
                       "     --version    Show the version\n"
                       "     --reapply    Reapply the persisted patches of this kernel, without a bus, and exit\n"
+                      "     --mark-clean-shutdown  Note that this boot ends cleanly, and exit\n"
+                      "     --mark-running         Take that note back, and exit\n"
                       "     --root=DIR   Use the files below DIR instead of /\n\n"
                       "See livepatchd(8).\n");
 }
@@ -34,12 +36,16 @@ static int parse_arguments(int argc, char *argv[], Arguments *args) {
         enum {
                 OPT_VERSION = 0x100,
                 OPT_REAPPLY,
+                OPT_MARK_CLEAN_SHUTDOWN,
+                OPT_MARK_RUNNING,
                 OPT_ROOT,
         };
         static const struct option options[] = {
                 { "help", no_argument, NULL, 'h' },
                 { "version", no_argument, NULL, OPT_VERSION },
                 { "reapply", no_argument, NULL, OPT_REAPPLY },
+                { "mark-clean-shutdown", no_argument, NULL, OPT_MARK_CLEAN_SHUTDOWN },
+                { "mark-running", no_argument, NULL, OPT_MARK_RUNNING },
                 { "root", required_argument, NULL, OPT_ROOT },
                 {},
         };
@@ -54,7 +60,13 @@ static int parse_arguments(int argc, char *argv[], Arguments *args) {
                         (void) printf("livepatchd %s\n", PROJECT_VERSION);
                         return 0;
                 case OPT_REAPPLY:
-                        args->reapply = true;
+                        args->task = boot_reapply;
+                        break;
+                case OPT_MARK_CLEAN_SHUTDOWN:
+                        args->task = boot_mark_clean_shutdown;
+                        break;
+                case OPT_MARK_RUNNING:
+                        args->task = boot_mark_running;
                         break;
                 case OPT_ROOT:
                         args->root = optarg;
@@ -173,6 +185,6 @@ int main(int argc, char *argv[]) {
                 (void) log_error_errno(r, "Failed to block signals: %m");
                 return EXIT_FAILURE;
         }
-        r = args.reapply ? boot_reapply(root_fd) : serve(root_fd);
+        r = args.task ? args.task(root_fd) : serve(root_fd);
         return r < 0 ? EXIT_FAILURE : r;
 }

@@ -2,12 +2,14 @@
 /* The manager's insides, shared by the files of the core that act on them; not for the bus layer. */
 #pragma once
 
+#include "daemon/guard-log.h"
 #include "daemon/ingest.h"
 #include "daemon/manager.h"
 #include "daemon/store.h"
 #include "daemon/worker.h"
 
 typedef struct Request Request;
+typedef struct Transaction Transaction;
 
 struct Manager {
         sd_event *event;
@@ -36,6 +38,8 @@ struct Manager {
 
         int kmsg_fd;
         sd_event_source *kmsg_source;
+        GuardLog guard_log;
+        sd_event_source *guard_timer;
 
         char **problems;
         const ManagerObserver *observer;
@@ -66,6 +70,23 @@ uint64_t now_realtime_usec(void);
 
 /* manager-operations.c */
 int manager_no_such_patch(const char *patch_id, Failure *f);
+
+/* guard-boot.c: reads the guard's records, and judges those of earlier boots; before anything is loaded. */
+int manager_load_guard(Manager *manager, Failure *f);
+
+/* manager-guard.c */
+int manager_init_guard(Manager *manager);
+/* Takes the record over. */
+void manager_set_guard(Manager *manager, Patch *patch, GuardRecord *guard);
+/* Whether this very build may be loaded into the running kernel, whatever is on record of the name. */
+int manager_check_quarantine(const Manager *manager, const char *name, const char *sha256, Failure *f);
+/* What a transaction left on the disk. */
+void manager_take_guard(Manager *manager, Transaction *transaction);
+/* Looks again when the next settle time is over. */
+void manager_schedule_guard(Manager *manager);
+/* A line of the kernel's log, and all that were written before there was anybody to read them. */
+void manager_feed_guard(Manager *manager, const char *line);
+void manager_review_kernel_log(Manager *manager);
 
 /* converge.c */
 int manager_load_patches(Manager *manager, Failure *f);

@@ -168,9 +168,10 @@ static void drop_patch(Manager *manager, Patch *patch) {
         notify_manager(manager);
 }
 
-/* Nothing on record, nothing in the kernel, nothing under way. */
+/* Nothing on record, nothing in the kernel, nothing under way, no quarantine to show. */
 static bool nothing_is_left(const Patch *patch) {
-        return !patch->record && !patch->klp && !patch->module.present && !patch->job;
+        return !patch->record && !patch->klp && !patch->module.present && !patch->job &&
+               !(patch->guard && patch->guard->phase == GUARD_QUARANTINED);
 }
 
 /* A cumulative patch of the kernel's present state: those below it are superseded. */
@@ -339,6 +340,7 @@ static int on_kernel_log(sd_event_source *source _unused_, int fd, uint32_t reve
 
         while (kernel_log_read(fd, &line, &lost) > 0) {
                 news |= startswith(line.text, "livepatch:") != NULL;
+                manager_feed_guard(manager, line.text);
                 kernel_log_line_done(&line);
         }
         if (!news && !lost)
@@ -376,6 +378,8 @@ static int make_workers(Manager *manager) {
                 r = sd_event_add_defer(manager->event, &manager->run_next, job_run_next, manager);
         if (r >= 0)
                 r = sd_event_source_set_enabled(manager->run_next, SD_EVENT_OFF);
+        if (r >= 0)
+                r = manager_init_guard(manager);
         return r;
 }
 
@@ -411,11 +415,18 @@ void manager_set_booting(Manager *manager) {
 int manager_start(Manager *manager, Failure *f) {
         int r = manager_load_patches(manager, f);
 
+        if (r == 0)
+                r = manager_load_guard(manager, f);
         if (r != 0)
                 return r;
         watch_kernel_log(manager);
         manager_refresh_patches(manager);
-        return manager_converge(manager, f);
+        r = manager_converge(manager, f);
+        if (r != 0)
+                return r;
+        manager_review_kernel_log(manager);
+        manager_schedule_guard(manager);
+        return 0;
 }
 
 Manager *manager_free(Manager *manager) {
@@ -441,6 +452,7 @@ Manager *manager_free(Manager *manager) {
         (void) sd_event_source_disable_unref(manager->kmsg_source);
         safe_close(manager->kmsg_fd);
         (void) sd_event_source_disable_unref(manager->run_next);
+        (void) sd_event_source_disable_unref(manager->guard_timer);
         if (disk_is_done) /* else a thread that hangs will come back to it */
                 store_close(manager->store);
         config_free(manager->config);

@@ -61,6 +61,8 @@ Job *manager_find_job(const Manager *manager, uint32_t id);
 
 /* Nothing queued, running, or being read: the process may exit without a loss. */
 bool manager_is_idle(const Manager *manager);
+/* A patch was loaded and its settle time is not over: somebody has to stay and watch, or come back. */
+bool manager_is_settling(const Manager *manager);
 
 /* ---- Operations ----------------------------------------------------------------------------------------------
  * All are asynchronous: they return 0 and call the reply exactly once, later, from the loop; or they return non-zero
@@ -82,6 +84,9 @@ int manager_revert(Manager *manager, const char *patch_id, bool runtime, uid_t u
 int manager_remove(Manager *manager, const char *patch_id, uid_t uid, ManagerReply reply, void *userdata, Failure *f);
 int manager_set_reapply(Manager *manager, const char *patch_id, bool reapply, uid_t uid, ManagerReply reply,
                         void *userdata, Failure *f);
+/* Lets a quarantined build be loaded again. */
+int manager_clear_quarantine(Manager *manager, const char *patch_id, uid_t uid, ManagerReply reply, void *userdata,
+                             Failure *f);
 /* All patches of this kernel that are to be reapplied and are not applied, in order, one after the other; the job fails
  * if any of them does, but goes on. */
 int manager_reapply(Manager *manager, uid_t uid, ManagerReply reply, void *userdata, Failure *f);

@@ -135,6 +135,8 @@ static void finish(Operation *operation) {
 
         operation->past_return = true;
         if (r >= 0)
+                transaction->guard_step = GUARD_STEP_SETTLE;
+        if (r >= 0)
                 r = record_of_applied(operation, &transaction->record_after);
         if (r >= 0)
                 r = runtime_of_applied(operation, &transaction->runtime_after);
@@ -188,6 +190,7 @@ static void clean_up(Operation *operation) {
         if (r < 0)
                 return operation_end_errno(operation, r);
         transaction->action = KERNEL_ACTION_UNLOAD;
+        transaction->guard_step = GUARD_STEP_DISARM;
         transaction->forget_runtime = true;
         transaction->forget_record = operation->entry_created;
         transaction->record_after = TAKE_PTR(operation->replaced);
@@ -215,6 +218,7 @@ static void fail(Operation *operation) {
                 r = operation_new_runtime(operation, false, &transaction->runtime_after);
         if (r < 0)
                 return operation_end_errno(operation, r);
+        transaction->guard_step = GUARD_STEP_DISARM;
         transaction->runtime_after->failure_error = strdup(failure_dbus_name(operation->failure.code));
         transaction->runtime_after->failure_text = strdup(failure_text(&operation->failure));
         operation_submit(operation, TAKE_PTR(transaction), on_failure_noted);

@@ -57,6 +57,7 @@ Patch *patch_free(Patch *patch) {
         patch_record_free(patch->record);
         runtime_record_free(patch->runtime);
         klp_patch_free(patch->klp);
+        guard_record_free(patch->guard);
         kernel_module_done(&patch->module);
         free(patch->drift);
         free(patch->id);
@@ -88,7 +89,18 @@ bool patch_is_cumulative_now(const Patch *patch) {
         return replace == TRISTATE_YES;
 }
 
+bool patch_is_quarantined(const Patch *patch) {
+        return patch->guard && patch->guard->phase == GUARD_QUARANTINED &&
+               (!patch->record || streq(patch->record->sha256, patch->guard->sha256));
+}
+
+const char *patch_quarantine_reason(const Patch *patch) {
+        return patch_is_quarantined(patch) ? patch->guard->reason : NULL;
+}
+
 static PatchState state_of_unloaded(const Patch *patch) {
+        if (patch_is_quarantined(patch))
+                return PATCH_QUARANTINED;
         return patch->runtime && patch->runtime->failure_text ? PATCH_FAILED : PATCH_STAGED;
 }
 
@@ -116,7 +128,7 @@ static bool loaded_by_us(const Patch *patch) {
 
 PatchState patch_derive_state(const Patch *patch) {
         if (!patch->this_kernel)
-                return PATCH_STAGED;
+                return patch_is_quarantined(patch) ? PATCH_QUARANTINED : PATCH_STAGED;
         if (patch->job && job_state(patch->job) != JOB_QUEUED)
                 return state_of_job(patch);
         /* Between the end of unpatching and the removal of the directory there is no transition any more. */

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "common/types.h"
+#include "daemon/guard.h"
 #include "daemon/record.h"
 #include "kmod/klp-sysfs.h"
 
@@ -32,6 +33,8 @@ typedef struct Patch {
         KlpPatch *klp;          /* NULL: no directory in sysfs (disabled, replaced, not loaded) */
         KernelModule module;
         Job *job;        /* the job that works on it, or NULL */
+        GuardRecord *guard;      /* NULL: the crash guard knows nothing of it */
+        bool guard_step_pending; /* a change of that is on its way to the disk */
         bool superseded; /* a cumulative patch is applied over it (the manager knows the others) */
 
         PatchState state;
@@ -63,6 +66,11 @@ static inline bool patch_is_loaded(const Patch *patch) {
 static inline bool patch_in_transition(const Patch *patch) {
         return patch->klp && patch->klp->transition;
 }
+
+/* The build on record, or the one that was forgotten with the boot that it took down, must not be loaded. */
+bool patch_is_quarantined(const Patch *patch);
+/* NULL when it is not. */
+const char *patch_quarantine_reason(const Patch *patch);
 
 /* It is applied, completely, and has replaced what was applied before it. */
 bool patch_is_cumulative_now(const Patch *patch);

@@ -94,6 +94,14 @@ static int preparation_new(Reapply *reapply, size_t index, Preparation **ret) {
                 *ret = TAKE_PTR(p);
                 return 0;
         }
+        if (patch_is_quarantined(patch)) {
+                (void) failure_set(&p->failure, REFUSED_QUARANTINED,
+                                   "It is quarantined. %s. To let it try again: livepatchctl unquarantine %s",
+                                   patch_quarantine_reason(patch), patch->id);
+                p->sha256 = strdup(patch->record->sha256);
+                *ret = TAKE_PTR(p);
+                return (*ret)->sha256 ? 0 : -ENOMEM;
+        }
         p->sha256 = strdup(patch->record->sha256);
         if (!p->sha256)
                 return -ENOMEM;
@@ -141,7 +149,8 @@ static int prepare(Reapply *reapply, size_t index) {
 }
 
 static void log_skipped(Reapply *reapply, const char *id, const Failure *failure) {
-        log_event(LOG_ERR, LP_MESSAGE_REAPPLY_SKIPPED,
+        log_event(LOG_ERR,
+                  failure->code == REFUSED_QUARANTINED ? LP_MESSAGE_QUARANTINED : LP_MESSAGE_REAPPLY_SKIPPED,
                   ((LogField[]){ { LP_FIELD_PATCH, id },
                                  { LP_FIELD_OPERATION, "reapply" },
                                  { LP_FIELD_KERNEL, reapply->manager->kernel->release },
@@ -278,7 +287,8 @@ static void apply_or_skip(Reapply *reapply, Preparation *p, Patch *patch) {
                 }
                 (void) failure_set(&p->failure, r, "It could not be started: %s", strerror(-r));
         }
-        note_failure(reapply, patch, &p->failure);
+        if (r != REFUSED_QUARANTINED) /* which speaks for itself, in every boot */
+                note_failure(reapply, patch, &p->failure);
         one_has_failed(reapply, &p->failure);
 }
 

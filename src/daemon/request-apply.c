@@ -113,7 +113,10 @@ int request_judge_apply(Request *request) {
                 return failure_oom(&request->failure);
         if (patch->klp && !patch->job)
                 return judge_loaded(request, patch);
-        r = queue_apply(request, patch->id);
+        r = manager_check_quarantine(manager, info->name, module_image_sha256(request->candidate->image),
+                                     &request->failure);
+        if (r == 0)
+                r = queue_apply(request, patch->id);
         if (r != 1)
                 manager_refresh_patch(manager, patch); /* drops it if it was made just now */
         return r;

@@ -6,7 +6,7 @@
 #include <time.h>
 
 #include "common/log.h"
-#include "daemon/transaction.h"
+#include "daemon/transaction-internal.h"
 #include "kmod/module-loader.h"
 
 /* A module's reference is dropped by a work item of the kernel shortly after its sysfs directory went away. */
@@ -23,7 +23,8 @@ int transaction_new(Manager *manager, const char *name, const char *release, Tra
         transaction->root_fd = manager->root_fd;
         transaction->name = strdup(name);
         transaction->release = strdup(release);
-        if (!transaction->name || !transaction->release)
+        transaction->boot_id = strdup(manager->kernel->boot_id);
+        if (!transaction->name || !transaction->release || !transaction->boot_id)
                 return -ENOMEM;
         *ret = TAKE_PTR(transaction);
         return 0;
@@ -40,9 +41,13 @@ Transaction *transaction_free(Transaction *transaction) {
         runtime_record_free(transaction->runtime_on_failure);
         verified_module_unref(transaction->module);
         failure_done(&transaction->failure);
+        guard_record_free(transaction->guard);
+        guard_record_free(transaction->guard_before);
+        free(transaction->guard_reason);
         free(transaction->unrecorded);
         free(transaction->name);
         free(transaction->release);
+        free(transaction->boot_id);
         free(transaction);
         return NULL;
 }
@@ -88,7 +93,12 @@ static int insert(Transaction *t, Failure *f) {
         kernel_module_done(&module);
         if (r != 0)
                 return r;
-        return module_loader_insert(t->root_fd, t->module, t->name, NULL, f);
+        r = transaction_arm_guard(t, f);
+        if (r != 0)
+                return r;
+        r = module_loader_insert(t->root_fd, t->module, t->name, NULL, f);
+        transaction_note_insert(t, r == 0);
+        return r;
 }
 
 static int act(Transaction *t, Failure *f) {
@@ -187,6 +197,8 @@ static void transaction_run(void *context) {
         asked_kernel = r == 0 && t->action != KERNEL_ACTION_NONE;
         if (r == 0)
                 r = act(t, &t->failure);
+        if (r == 0)
+                r = transaction_take_guard_step(t, &t->failure);
         if (r != 0)
                 take_back(t, asked_kernel);
         else
@@ -199,8 +211,10 @@ static void transaction_run(void *context) {
 static void transaction_done(void *context, bool canceled) {
         _cleanup_(transaction_freep) Transaction *t = context;
 
-        if (!canceled && !t->manager->stopping)
+        if (!canceled && !t->manager->stopping) {
+                manager_take_guard(t->manager, t);
                 t->done(t->userdata, t);
+        }
         else if (t->dropped)
                 t->dropped(t->userdata);
 }

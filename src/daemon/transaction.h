@@ -2,9 +2,11 @@
 /* One blocking step on the disk worker: records before, one kernel call, records after.
  *
  * Declarative, so that the order that crash safety depends on stands in one place (transaction_run()): module file and
- * manifest, then the note that an operation is pending, then the kernel, then what is true now. */
+ * manifest, then the note that an operation is pending, then the crash guard, then the kernel, then what is true
+ * now. */
 #pragma once
 
+#include "daemon/guard.h"
 #include "daemon/ingest.h"
 #include "daemon/manager-internal.h"
 
@@ -16,6 +18,16 @@ typedef enum KernelAction {
         KERNEL_ACTION_UNLOAD,
 } KernelAction;
 
+/* What the crash guard's record says when the kernel has done its part. Loading arms it without being asked. */
+typedef enum GuardStep {
+        GUARD_STEP_NONE,
+        GUARD_STEP_SETTLE,  /* the transition is over: the settle time begins */
+        GUARD_STEP_SUSPECT, /* the kernel reported something in it: guard_reason */
+        GUARD_STEP_PROVE,
+        GUARD_STEP_DISARM,  /* it is not in the kernel any more */
+        GUARD_STEP_LIFT,    /* the quarantine */
+} GuardStep;
+
 typedef struct Transaction Transaction;
 /* transaction: what it holds may be taken. */
 typedef void (*TransactionDone)(void *userdata, Transaction *transaction);
@@ -26,11 +38,14 @@ struct Transaction {
         /* Filled in by the caller; all owned by the transaction. */
         char *name;
         char *release;
+        char *boot_id;
         VerifiedModule *module; /* a reference: a thread that hangs outlives everybody else */
         bool put_module;
         PatchRecord *record_before;
         RuntimeRecord *runtime_before;
         KernelAction action;
+        GuardStep guard_step;
+        char *guard_reason;
         PatchRecord *record_after;
         RuntimeRecord *runtime_after;
         PatchRecord *record_on_failure; /* takes the place of record_before again when the kernel says no */
@@ -46,6 +61,9 @@ struct Transaction {
         /* The outcome. */
         Failure failure; /* code 0: all done, but perhaps for the runtime record */
         bool record_before_stands; /* it was written, and not taken back */
+        GuardRecord *guard;        /* what is on disk now, if guard_changed; NULL: nothing */
+        bool guard_changed;
+        GuardRecord *guard_before; /* a load */
 
         Manager *manager;
         Store *store;

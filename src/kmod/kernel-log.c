@@ -32,11 +32,17 @@ void kernel_log_line_done(KernelLogLine *line) {
         *line = (KernelLogLine) {};
 }
 
+int kernel_log_open_at_start(int root_fd) {
+        int fd = openat(root_fd, KMSG_PATH, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+
+        return fd < 0 ? negative_errno() : fd;
+}
+
 int kernel_log_open_at_end(int root_fd) {
-        _cleanup_close_ int fd = openat(root_fd, KMSG_PATH, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+        _cleanup_close_ int fd = kernel_log_open_at_start(root_fd);
 
         if (fd < 0)
-                return negative_errno();
+                return fd;
         if (lseek(fd, 0, SEEK_END) < 0)
                 return negative_errno();
         return TAKE_FD(fd);

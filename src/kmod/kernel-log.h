@@ -17,6 +17,8 @@ void kernel_log_line_done(KernelLogLine *line);
 /* A non-blocking descriptor on dev/kmsg below root_fd positioned at the end: sees what comes from now on. Needs
  * CAP_SYSLOG where kernel.dmesg_restrict=1. Pollable. */
 int kernel_log_open_at_end(int root_fd);
+/* The same at the oldest record that the kernel still has. */
+int kernel_log_open_at_start(int root_fd);
 
 /* Next record written by the kernel itself (facility 0, which user space cannot forge; Documentation/ABI/testing/
  * dev-kmsg). 1: a line; 0: no more for now. An overrun (EPIPE) is skipped over and *ret_lost set to true; it is never

@@ -165,6 +165,14 @@ class Patch(Properties):
         log_call('Remove', name=self.properties['Name'], options=check_options(options, []))
         self.manager.forget(self)
 
+    @dbus.service.method(PATCH)
+    def ClearQuarantine(self):
+        if self.properties['State'] != 'quarantined':
+            raise Refused('Conflict', f'Patch {self.properties["Name"]} is not quarantined')
+        log_call('ClearQuarantine', name=self.properties['Name'])
+        self.change(State='staged', QuarantineReason='')
+        self.manager.save()
+
     @dbus.service.method(PATCH, in_signature='b')
     def SetReapply(self, reapply):
         log_call('SetReapply', name=self.properties['Name'], reapply=bool(reapply))

@@ -12,10 +12,15 @@ import harness
 
 
 class BootTest(harness.IntegrationTest):
-    def reboot(self):
+    def mark(self, what):
+        subprocess.run([harness.DAEMON, f'--mark-{what}', f'--root={self.root}'], env=self.environment(), check=True)
+
+    def reboot(self, clean=True):
         """Ends the daemon, reboots, and runs the early-boot service; returns its exit status and its output."""
         if self.daemon and self.daemon.process.poll() is None:
             self.stop_daemon()
+        if clean:
+            self.mark('clean-shutdown')
         self.kernel.kill()
         self.kernel_tool('reboot', self.root)
         harness.shutil.rmtree(self.path('run'))
@@ -225,6 +230,7 @@ class Budget(BootTest):
         """Like a shutdown in the middle of the boot."""
         self.client.apply_and_wait(fixtures.module())
         self.stop_daemon()
+        self.mark('clean-shutdown')
         self.kernel_tool('reboot', self.root)
         self.control('transition-ms', 'stall')
         process = harness.Process(os.path.join(self.directory, 'boot.log'), harness.DAEMON, '--reapply',
@@ -233,6 +239,51 @@ class Budget(BootTest):
         status = process.kill(signal.SIGTERM)
         self.assertEqual(status, 1, process.text())
         self.assertIsNone(harness.SANITIZER.search(process.text()), process.text())
+
+
+class Guard(BootTest):
+    """The machine goes down without a regular shutdown."""
+
+    def test_quarantine(self):
+        for i, name in enumerate(['lp_bad', 'lp_other']):
+            self.client.apply_and_wait(fixtures.module(name=name, build=i))
+        self.write('var/lib/systemd/pstore/1/dmesg.txt',
+                   'Oops#1 Part1\n<1>[    1.0] BUG: bad\n<4>[    1.0] RIP: 0010:f+0x1/0x2 [lp_bad]\n')
+        status, output = self.reboot(clean=False)
+        self.assertEqual((status, self.inserted()), (1, []), output)
+        self.assertIn("Quarantined 'lp_bad'", output)
+        self.assertIn('f+0x1/0x2 [lp_bad]', output)
+        self.start()
+        self.assertEqual(self.states(), {'lp_bad': 'quarantined', 'lp_other': 'quarantined'})
+        path = self.path_of('lp_other')
+        self.assertIn("log names 'lp_bad'", self.client.get(path, harness.PATCH, 'QuarantineReason'))
+        self.assertEqual(self.client.get(path, harness.PATCH, 'FailureReason'), '')
+        with self.assertRaises(harness.CallError) as caught:
+            self.client.patch(self.path_of('lp_bad'), 'Apply')
+        self.assertEqual(caught.exception.name, harness.ERROR + 'Quarantined')
+        self.client.call(path, harness.PATCH, 'ClearQuarantine')
+        self.assertEqual(self.client.get(path, harness.PATCH, 'QuarantineReason'), '')
+        self.assertEqual(self.states(), {'lp_bad': 'quarantined', 'lp_other': 'staged'})
+        with self.assertRaises(harness.CallError) as caught:
+            self.client.call(path, harness.PATCH, 'ClearQuarantine')
+        self.assertEqual(caught.exception.name, harness.ERROR + 'Conflict')
+        status, output = self.reboot()
+        self.assertEqual((status, self.inserted()), (1, ['lp_other']), output)
+
+    def test_a_restarted_unit_is_no_shutdown(self):
+        self.client.apply_and_wait(fixtures.module())
+        self.mark('clean-shutdown')
+        self.mark('running')
+        self.reboot(clean=False)
+        self.start()
+        self.assertEqual(self.states(), {'lp_one': 'quarantined'})
+
+    def test_damaged_record(self):
+        self.client.apply_and_wait(fixtures.module())
+        self.write(f'var/lib/livepatch/guard/{fixtures.RELEASE}/lp_one.json', 'torn')
+        status, output = self.reboot(clean=False)
+        self.assertEqual((status, self.inserted()), (0, ['lp_one']), output)
+        self.assertIn('lp_one.json is damaged', output)
 
 
 if __name__ == '__main__':

@@ -31,7 +31,7 @@ HARMFUL = ("ProtectKernelModules=yes", "ProtectKernelLogs=yes", "PrivateUsers=ye
 
 BOOT_ORDER = {
     "Before": {"network-pre.target", "sysinit.target", "shutdown.target"},
-    "Wants": {"network-pre.target"},
+    "Wants": {"network-pre.target", "livepatch-guard.service"},
     "Conflicts": {"shutdown.target"},
     "WantedBy": {"sysinit.target"},
     "DefaultDependencies": {"no"},

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A manager over a fake kernel in the case's temporary directory. */
 
+#include "daemon/guard-store.h"
 #include "manager-fixture.h"
 
 #include <fcntl.h>
@@ -207,7 +208,7 @@ void rig_stop(Rig *rig) {
         forget_told(rig);
 }
 
-void rig_reboot(Rig *rig) {
+void rig_power_cut(Rig *rig) {
         rig_stop(rig);
         ASSERT_OK(fake_kernel_reboot(rig->root_fd));
         /* A tmpfs does not survive. */
@@ -217,7 +218,14 @@ void rig_reboot(Rig *rig) {
                                                                RUN "/patches/lp_five.json", NULL };
              *path; path++)
                 (void) unlinkat(rig->root_fd, *path, 0);
+        (void) unlinkat(rig->root_fd, RUN "/settling", 0);
         rig_go_on(rig);
+}
+
+void rig_reboot(Rig *rig) {
+        rig_stop(rig);
+        ASSERT_OK(guard_mark_shutdown(rig->root_fd, true, NULL));
+        rig_power_cut(rig);
 }
 
 void rig_done(Rig *rig) {

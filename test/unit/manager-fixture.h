@@ -52,8 +52,9 @@ void rig_start(Rig *rig);
 /* Ends the manager wherever it is, and makes a new one: the daemon's next start. */
 void rig_stop(Rig *rig);
 void rig_go_on(Rig *rig);
-/* A boot of the same machine in between. */
+/* A boot of the same machine in between: after a regular shutdown, or after a power cut. */
 void rig_reboot(Rig *rig);
+void rig_power_cut(Rig *rig);
 /* Holds what the observer was told against the tables, then frees everything. */
 void rig_done(Rig *rig);
 #define _cleanup_rig_ _cleanup_(rig_done)

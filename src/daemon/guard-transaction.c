@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The crash guard's writes on the disk worker: before the kernel is asked for anything, and after. */
+
+#include <time.h>
+
+#include "common/log.h"
+#include "common/string-util.h"
+#include "daemon/guard-store.h"
+#include "daemon/transaction-internal.h"
+
+static uint64_t now_monotonic_usec(void) {
+        struct timespec ts;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / NSEC_PER_USEC;
+}
+
+static void set_guard(Transaction *t, GuardRecord *record) {
+        guard_record_free(t->guard);
+        t->guard = record;
+        t->guard_changed = true;
+}
+
+static int refuse_quarantined(const GuardRecord *record, Failure *f) {
+        return failure_set(f, REFUSED_QUARANTINED, "'%s' is quarantined and was not loaded. %s. To let it try again: "
+                           "livepatchctl unquarantine %s", record->name, record->reason, record->name);
+}
+
+/* What is damaged has been reported when the records were loaded, and is written anew. */
+static int read_previous(Transaction *t, GuardRecord **ret, Failure *f) {
+        int r = store_read_guard(t->store, t->release, t->name, ret, NULL);
+
+        if (r == -ENOENT || r == -EBADMSG)
+                return 0;
+        return r < 0 ? store_failure(f, r, "read the crash guard's record", "Nothing was loaded") : 0;
+}
+
+/* Nothing came of it: what was known of the name before is what is known. */
+static void note_refused(Transaction *t) {
+        _cleanup_failure_ Failure why = {};
+        int r;
+
+        if (t->guard_before)
+                r = store_put_guard(t->store, t->guard_before, &why);
+        else
+                r = store_remove_guard(t->store, t->release, t->name, &why);
+        if (r != 0) {
+                log_warning("%s", failure_text(&why));
+                return;
+        }
+        set_guard(t, TAKE_PTR(t->guard_before));
+}
+
+int transaction_arm_guard(Transaction *t, Failure *f) {
+        const char *sha256 = module_image_sha256(verified_module_image(t->module));
+        _cleanup_(guard_record_freep) GuardRecord *record = NULL;
+        int r = read_previous(t, &t->guard_before, f);
+
+        if (r != 0)
+                return r;
+        if (t->guard_before && t->guard_before->phase == GUARD_QUARANTINED && streq(t->guard_before->sha256, sha256))
+                return refuse_quarantined(t->guard_before, f);
+        r = guard_record_arm(t->guard_before, t->name, t->release, sha256, t->boot_id, now_realtime_usec(), &record);
+        if (r < 0)
+                return failure_oom(f);
+        r = store_put_guard(t->store, record, f);
+        if (r != 0) {
+                note_refused(t); /* it may have got there all the same */
+                return r;
+        }
+        set_guard(t, TAKE_PTR(record));
+        return 0;
+}
+
+/* The kernel's call is over: a crash from here on is one of a patch that was loaded. */
+static void note_loaded(Transaction *t) {
+        _cleanup_failure_ Failure why = {};
+
+        t->guard->phase = GUARD_SETTLING;
+        if (store_put_guard(t->store, t->guard, &why) != 0)
+                log_warning("%s", failure_text(&why));
+}
+
+
+void transaction_note_insert(Transaction *t, bool loaded) {
+        if (loaded)
+                note_loaded(t);
+        else
+                note_refused(t);
+}
+
+static int put_step(Transaction *t, GuardRecord **record, bool keep, Failure *f) {
+        int r = keep ? store_put_guard(t->store, *record, f) : store_remove_guard(t->store, t->release, t->name, f);
+
+        if (r != 0)
+                return r;
+        set_guard(t, keep ? TAKE_PTR(*record) : NULL);
+        return 0;
+}
+
+static int suspect(Transaction *t, GuardRecord **record, Failure *f) {
+        if (free_and_strdup(&(*record)->reason, t->guard_reason) < 0)
+                return failure_oom(f);
+        (*record)->proven = false;
+        return put_step(t, record, true, f);
+}
+
+static int prove(Transaction *t, GuardRecord **record, Failure *f) {
+        (*record)->phase = GUARD_PROVEN;
+        (*record)->proven = true;
+        (*record)->crashes = 0;
+        return put_step(t, record, true, f);
+}
+
+static int settle(Transaction *t, GuardRecord **record, Failure *f) {
+        (*record)->phase = GUARD_SETTLING;
+        (*record)->settling_since = now_monotonic_usec();
+        return put_step(t, record, true, f);
+}
+
+static int take_step(Transaction *t, Failure *f) {
+        _cleanup_(guard_record_freep) GuardRecord *record = NULL;
+        int r = store_read_guard(t->store, t->release, t->name, &record, NULL);
+
+        if (r < 0)
+                return r == -ENOENT || r == -EBADMSG ? 0 : store_failure(f, r, "read the crash guard's record",
+                                                                         "Nothing was changed");
+        switch (t->guard_step) {
+        case GUARD_STEP_NONE:
+                return 0;
+        case GUARD_STEP_SETTLE:
+                return guard_record_is_armed(record) ? settle(t, &record, f) : 0;
+        case GUARD_STEP_SUSPECT:
+                return guard_record_is_armed(record) ? suspect(t, &record, f) : 0;
+        case GUARD_STEP_PROVE:
+                return guard_record_is_armed(record) && !record->reason ? prove(t, &record, f) : 0;
+        case GUARD_STEP_DISARM:
+                return guard_record_is_armed(record) ? put_step(t, &record, guard_record_disarm(record), f) : 0;
+        case GUARD_STEP_LIFT:
+                return record->phase == GUARD_QUARANTINED ? put_step(t, &record, false, f) : 0;
+        }
+        return 0;
+}
+
+int transaction_take_guard_step(Transaction *t, Failure *f) {
+        _cleanup_failure_ Failure why = {};
+        int r = t->guard_step == GUARD_STEP_NONE ? 0 : take_step(t, &why);
+
+        if (r == 0)
+                return 0;
+        /* Lifting is what was asked for; the others are notes on what has happened, and err on the safe side. */
+        if (t->guard_step == GUARD_STEP_LIFT)
+                return failure_move(f, &why);
+        log_warning("%s", failure_text(&why));
+        return 0;
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The crash guard over a fake kernel: what crashes, shutdowns and settle times lead to. */
+
+#include "common/string-util.h"
+#include "manager-fixture.h"
+#include "test.h"
+
+#define RECORD STATE "/guard/" RELEASE "/lp_one.json"
+#define QUICK "[Livepatch]\nSettleTimeSec=1s\n"
+
+static GuardPhase phase(Rig *rig, const char *id) {
+        const Patch *patch = rig_patch(rig, id);
+
+        return patch && patch->guard ? patch->guard->phase : _GUARD_PHASE_INVALID;
+}
+
+static void assert_on_disk(Rig *rig, const char *what) {
+        _cleanup_free_ char *text = rig_read(rig, RECORD);
+
+        ASSERT_CONTAINS(text, what);
+}
+
+static void settle(Rig *rig, const char *id) {
+        RIG_WAIT(rig, phase(rig, id) == GUARD_PROVEN && !manager_is_settling(rig->manager));
+}
+
+static int lift(Rig *rig, const char *id, Failure *f) {
+        _cleanup_answer_ Answer answer = {};
+        int r = manager_clear_quarantine(rig->manager, id, UID, on_answer, &answer, f);
+
+        if (r != 0)
+                return r;
+        RIG_WAIT(rig, answer.calls > 0);
+        return failure_move(f, &answer.failure);
+}
+
+TEST(is_armed_and_then_proven) {
+        _cleanup_rig_ Rig rig = {};
+
+        rig_prepare(&rig);
+        rig_configure(&rig, QUICK);
+        rig_go_on(&rig);
+        rig_apply_done(&rig, "one", false);
+        ASSERT_EQ(phase(&rig, "lp_one"), GUARD_SETTLING);
+        ASSERT_TRUE(manager_is_settling(rig.manager));
+        ASSERT_TRUE(rig_exists(&rig, RUN "/settling"));
+        settle(&rig, "lp_one");
+        assert_on_disk(&rig, "\"phase\": \"proven\"");
+        ASSERT_FALSE(rig_exists(&rig, RUN "/settling"));
+}
+
+TEST(another_process_goes_on_watching) {
+        _cleanup_rig_ Rig rig = {};
+
+        rig_prepare(&rig);
+        rig_configure(&rig, QUICK);
+        rig_go_on(&rig);
+        rig_apply_done(&rig, "one", false);
+        rig_stop(&rig);
+        assert_on_disk(&rig, "\"phase\": \"settling\"");
+        rig_go_on(&rig);
+        settle(&rig, "lp_one");
+}
+
+TEST(a_regular_shutdown_is_no_crash) {
+        _cleanup_rig_ Rig rig = {};
+
+        rig_start(&rig);
+        rig_apply_done(&rig, "one", false);
+        rig_reboot(&rig);
+        ASSERT_FALSE(rig_exists(&rig, RECORD));
+        rig_expect_state(&rig, "lp_one", PATCH_STAGED);
+        rig_expect(&rig, rig_reapply(&rig), JOB_RESULT_DONE);
+        rig_expect_state(&rig, "lp_one", PATCH_APPLIED);
+}
+
+TEST(an_unproven_build_is_quarantined) {
+        _cleanup_rig_ Rig rig = {};
+        _cleanup_failure_ Failure refusal = {}, none = {};
+
+        rig_start(&rig);
+        rig_apply_done(&rig, "one", false);
+        rig_power_cut(&rig);
+        rig_expect_state(&rig, "lp_one", PATCH_QUARANTINED);
+        assert_on_disk(&rig, "\"phase\": \"quarantined\"");
+        ASSERT_CONTAINS(patch_quarantine_reason(rig_patch(&rig, "lp_one")), "before this build had settled");
+        ASSERT_TRUE(rig_patch(&rig, "lp_one")->record->reapply);
+        rig_expect(&rig, rig_reapply(&rig), JOB_RESULT_FAILED);
+        ASSERT_EQ(rig_count_calls(&rig, "ctl/inserted", "lp_one"), 0); /* in this boot */
+        ASSERT_EQ(rig_apply_refused(&rig, "one", false, &refusal), REFUSED_QUARANTINED);
+        ASSERT_CONTAINS(refusal.text, "livepatchctl unquarantine lp_one");
+        ASSERT_NULL(rig_patch(&rig, "lp_one")->runtime);
+        /* Neither another boot nor another start change that. */
+        rig_reboot(&rig);
+        rig_expect_state(&rig, "lp_one", PATCH_QUARANTINED);
+        rig_power_cut(&rig);
+        rig_expect_state(&rig, "lp_one", PATCH_QUARANTINED);
+        ASSERT_EQ(lift(&rig, "lp_one", &none), 0);
+        rig_expect_state(&rig, "lp_one", PATCH_STAGED);
+        ASSERT_FALSE(rig_exists(&rig, RECORD));
+        rig_expect(&rig, rig_reapply(&rig), JOB_RESULT_DONE);
+        rig_expect_state(&rig, "lp_one", PATCH_APPLIED);
+}
+
+TEST(the_others_are_reapplied) {
+        _cleanup_rig_ Rig rig = {};
+
+        rig_prepare(&rig);
+        rig_configure(&rig, QUICK);
+        rig_go_on(&rig);
+        rig_apply_done(&rig, "two", false);
+        settle(&rig, "lp_two");
+        rig_apply_done(&rig, "one", false);
+        rig_power_cut(&rig);
+        rig_expect(&rig, rig_reapply(&rig), JOB_RESULT_FAILED);
+        rig_expect_state(&rig, "lp_one", PATCH_QUARANTINED);
+        rig_expect_state(&rig, "lp_two", PATCH_APPLIED);
+}
+
+TEST(a_proven_build_is_quarantined_the_second_time) {
+        _cleanup_rig_ Rig rig = {};
+
+        rig_prepare(&rig);
+        rig_configure(&rig, QUICK);
+        rig_go_on(&rig);
+        rig_apply_done(&rig, "one", false);
+        settle(&rig, "lp_one");
+        rig_stop(&rig);
+        rig_configure(&rig, "[Livepatch]\nSettleTimeSec=1h\n");
+        rig_power_cut(&rig); /* when nothing was settling */
+        rig_expect(&rig, rig_reapply(&rig), JOB_RESULT_DONE);
+        rig_power_cut(&rig);
+        rig_expect_state(&rig, "lp_one", PATCH_STAGED);
+        rig_expect(&rig, rig_reapply(&rig), JOB_RESULT_DONE);
+        assert_on_disk(&rig, "\"crashes\": 1");
+        rig_power_cut(&rig);
+        rig_expect_state(&rig, "lp_one", PATCH_QUARANTINED);
+        ASSERT_CONTAINS(patch_quarantine_reason(rig_patch(&rig, "lp_one")), "twice in a row");
+}
+
+TEST(a_regular_shutdown_ends_the_row) {
+        _cleanup_rig_ Rig rig = {};
+
+        rig_prepare(&rig);
+        rig_configure(&rig, QUICK);
+        rig_go_on(&rig);
+        rig_apply_done(&rig, "one", false);
+        settle(&rig, "lp_one");
+        rig_stop(&rig);
+        rig_configure(&rig, "[Livepatch]\nSettleTimeSec=1h\n");
+        rig_go_on(&rig);
+        rig_reboot(&rig);
+        rig_expect(&rig, rig_reapply(&rig), JOB_RESULT_DONE);
+        rig_power_cut(&rig);
+        rig_expect(&rig, rig_reapply(&rig), JOB_RESULT_DONE);
+        rig_reboot(&rig);
+        rig_expect(&rig, rig_reapply(&rig), JOB_RESULT_DONE);
+        rig_power_cut(&rig);
+        rig_expect(&rig, rig_reapply(&rig), JOB_RESULT_DONE);
+        rig_expect_state(&rig, "lp_one", PATCH_APPLIED);
+}
+
+TEST(one_of_this_boot_only_is_shown_when_it_took_the_machine_down) {
+        _cleanup_rig_ Rig rig = {};
+        _cleanup_failure_ Failure none = {}, refusal = {};
+
+        rig_start(&rig);
+        rig_apply_done(&rig, "one", true);
+        rig_power_cut(&rig);
+        rig_expect_state(&rig, "lp_one", PATCH_QUARANTINED);
+        ASSERT_NULL(rig_patch(&rig, "lp_one")->record);
+        ASSERT_EQ(rig_apply_refused(&rig, "one", true, &refusal), REFUSED_QUARANTINED);
+        ASSERT_EQ(lift(&rig, "lp_one", &none), 0);
+        ASSERT_NULL(rig_patch(&rig, "lp_one"));
+}
+
+TEST(what_is_reverted_is_no_suspect) {
+        _cleanup_rig_ Rig rig = {};
+
+        rig_start(&rig);
+        rig_apply_done(&rig, "one", false);
+        rig_revert_done(&rig, "lp_one", true);
+        ASSERT_FALSE(rig_exists(&rig, RECORD));
+        ASSERT_FALSE(manager_is_settling(rig.manager));
+        rig_power_cut(&rig);
+        rig_expect_state(&rig, "lp_one", PATCH_STAGED);
+}
+
+TEST(what_somebody_else_took_out_is_no_suspect) {
+        _cleanup_rig_ Rig rig = {};
+
+        rig_prepare(&rig);
+        rig_configure(&rig, QUICK);
+        rig_go_on(&rig);
+        rig_apply_done(&rig, "one", false);
+        rig_write_enabled(&rig, "lp_one", "0");
+        RIG_WAIT(&rig, !rig_exists(&rig, RECORD));
+        ASSERT_FALSE(manager_is_settling(rig.manager));
+}
+
+TEST(what_the_kernel_refuses_leaves_nothing_behind) {
+        _cleanup_rig_ Rig rig = {};
+
+        rig_start(&rig);
+        rig_control(&rig, "insert-errno.lp_one", "EINVAL");
+        rig_expect(&rig, rig_apply(&rig, "one", false), JOB_RESULT_FAILED);
+        ASSERT_FALSE(rig_exists(&rig, RECORD));
+        ASSERT_FALSE(manager_is_settling(rig.manager));
+}
+
+TEST(nothing_is_loaded_unguarded) {
+        _cleanup_rig_ Rig rig = {};
+
+        rig_start(&rig);
+        test_write_file(rig.root_fd, STATE "/guard", "in the way");
+        rig_expect(&rig, rig_apply(&rig, "one", false), JOB_RESULT_FAILED);
+        ASSERT_EQ(rig_count_calls(&rig, "ctl/inserted", "lp_one"), 0);
+}
+
+TEST(lifting_what_is_not_quarantined) {
+        _cleanup_rig_ Rig rig = {};
+        _cleanup_failure_ Failure unknown = {}, applied = {};
+
+        rig_start(&rig);
+        ASSERT_EQ(lift(&rig, "lp_one", &unknown), REFUSED_NO_SUCH_PATCH);
+        rig_apply_done(&rig, "one", false);
+        ASSERT_EQ(lift(&rig, "lp_one", &applied), REFUSED_CONFLICT);
+        ASSERT_TRUE(manager_is_settling(rig.manager));
+}
