@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The crash guard: patches that take the machine down, power cuts, and reboots that look like neither."""
+
+from __future__ import annotations
+
+from lpvm.agent import GuestGone, GuestTimeout
+from lpvm.check import Check, scenario
+from lpvm.livepatch import SIGNED, apply, call, ctl, drop_in, patches, state, states, trust
+from lpvm.machine import Machine
+
+GUARD = "/var/lib/livepatch/guard"
+LONG = "SettleTimeSec=20min"
+
+
+def crash_by(vm: Machine, command: str) -> None:
+    """Runs what panics the kernel, and boots again."""
+    try:
+        vm.run(command, timeout=60)
+    except (GuestGone, GuestTimeout):
+        pass
+    vm.wait_for_reset()
+    vm.start()
+
+
+def phase(vm: Machine, name: str) -> str:
+    return vm.run(f"sed -n 's/.*\"phase\": \"\\([a-z]*\\)\".*/\\1/p' {GUARD}/{vm.release}/{name}.json").out.strip()
+
+
+def proven(vm: Machine, check: Check, *names: str) -> None:
+    for name in names:
+        check(f"{name} settles", vm.wait_until(lambda n=name: phase(vm, n) == "proven", timeout=60), phase(vm, name))
+
+
+@scenario("a patch that panics while it is loaded is quarantined, and unquarantine lifts that", tags=["core"])
+def panics_while_loading(vm: Machine, check: Check) -> None:
+    trust(vm)
+    apply(vm, "lp_cmdline")
+    vm.ok("sync")
+    crash_by(vm, f"livepatchctl apply {SIGNED}/lp_panic_init.ko")
+    check.equal("it is quarantined", state(vm, "lp_panic_init"), "quarantined", states(vm))
+    check("and not loaded", not vm.exists("/sys/module/lp_panic_init"))
+    reason = patches(vm)["lp_panic_init"]["quarantine_reason"]
+    check.contains("the reason is told", reason, "while the kernel was loading")
+    check.contains("by status, too", vm.run("livepatchctl status").out, "quarantined")
+    check.contains("and by the journal", vm.journal("-b", "-u", "livepatch-reapply.service"), "Quarantined 'lp_panic_init'")
+    refused = ctl(vm, "apply", f"{SIGNED}/lp_panic_init.ko")
+    check.equal("an apply by hand is refused", refused.rc, 5, refused)
+    check.contains("with the way out", refused.err, "livepatchctl unquarantine lp_panic_init")
+    check.equal("an ordinary user must not lift it", ctl(vm, "unquarantine", "lp_panic_init", user="alice").rc, 3)
+    check.equal("it is lifted", ctl(vm, "unquarantine", "lp_panic_init").rc, 0)
+    check.equal("and nothing is left of it", state(vm, "lp_panic_init"), "")
+    check.equal("once only", ctl(vm, "unquarantine", "lp_panic_init").rc, 4)
+
+
+@scenario("a patch that panics when its function runs is quarantined, and the rest is reapplied", tags=["core"])
+def panics_when_called(vm: Machine, check: Check) -> None:
+    trust(vm)
+    drop_in(vm, ["SettleTimeSec=5s"])
+    apply(vm, "lp_cmdline")
+    proven(vm, check, "lp_cmdline")
+    drop_in(vm, [LONG])
+    apply(vm, "lp_panic")
+    check.equal("it is settling", phase(vm, "lp_panic"), "settling")
+    vm.ok("mkdir -p /var/lib/systemd/pstore/1")
+    vm.put("Panic#1 Part1\n<0>[   99.000000] Kernel panic - not syncing: lp_panic\n<4>[   99.000001] Call Trace:\n"
+           "<4>[   99.000002]  panic_on_show+0x15/0x20 [lp_panic]\n", "/var/lib/systemd/pstore/1/dmesg.txt")
+    vm.ok("sync")
+    crash_by(vm, "cat /proc/version")
+    found = states(vm)
+    check.equal("it is quarantined", found.get("lp_panic"), "quarantined", found)
+    check.equal("the other one is reapplied", found.get("lp_cmdline"), "applied", found)
+    check.contains("really", vm.read("/proc/cmdline"), "lp_patched_by=lp_cmdline")
+    check.contains("the evidence is quoted", vm.run("livepatchctl show lp_panic").out, "panic_on_show+0x15/0x20 [lp_panic]")
+    check.equal("the unit says that not all is well", vm.run("systemctl is-failed livepatch-reapply.service").out.strip(), "failed")
+    vm.reboot()
+    check.equal("so it stays", state(vm, "lp_panic"), "quarantined")
+    vm.ok("cat /proc/version")
+
+
+@scenario("an enabled patch that panics while it is loaded takes the machine down once")
+def no_loop(vm: Machine, check: Check) -> None:
+    trust(vm)
+    vm.ok(f"livepatchctl stage --reapply {SIGNED}/lp_panic_init.ko")
+    vm.ok(f"livepatchctl stage --reapply {SIGNED}/lp_cmdline.ko")
+    vm.ok("sync")
+    vm.ok("systemd-run --on-active=1 systemctl reboot")
+    vm.wait_for_off()
+    vm.start(wait=False)
+    vm.wait_for_reset()
+    vm.start()
+    check.equal("it is quarantined", state(vm, "lp_panic_init"), "quarantined", states(vm))
+    log = vm.journal("-b", "-u", "livepatch-reapply.service")
+    check.equal("the one behind it is applied", state(vm, "lp_cmdline"), "applied", log)
+    check("it is still to be reapplied", patches(vm)["lp_panic_init"]["reapply"])
+
+
+@scenario("power cuts and reboots in the settle time")
+def power_cuts(vm: Machine, check: Check) -> None:
+    trust(vm)
+    drop_in(vm, [LONG])
+    apply(vm, "lp_cmdline")
+    vm.reboot()
+    check.equal("a clean reboot is no crash", state(vm, "lp_cmdline"), "applied")
+    check.equal("of a patch that is still not proven", phase(vm, "lp_cmdline"), "settling")
+    drop_in(vm, ["SettleTimeSec=5s"])
+    check.equal("a call", state(vm, "lp_cmdline"), "applied")
+    proven(vm, check, "lp_cmdline")
+
+    drop_in(vm, [LONG])
+    vm.reboot()
+    check.equal("it settles again", phase(vm, "lp_cmdline"), "settling")
+    vm.power_cut()
+    vm.start()
+    check.equal("a power cut costs a proven patch nothing", state(vm, "lp_cmdline"), "applied")
+    vm.power_cut()
+    vm.start()
+    check.equal("but not twice in a row", state(vm, "lp_cmdline"), "quarantined", vm.read(f"{GUARD}/{vm.release}/lp_cmdline.json"))
+    check.equal("it is lifted", ctl(vm, "unquarantine", "lp_cmdline").rc, 0)
+    check.equal("and applied", ctl(vm, "apply", "lp_cmdline").rc, 0)
+
+
+@scenario("what was reapplied settles although nobody calls", tags=["core"])
+def settles_alone(vm: Machine, check: Check) -> None:
+    trust(vm)
+    drop_in(vm, ["SettleTimeSec=5s", "ExitIdleSec=2s"])
+    apply(vm, "lp_cmdline")
+    vm.reboot()
+    proven(vm, check, "lp_cmdline")
+    check("the daemon ends when it has", vm.wait_until("! systemctl is-active --quiet livepatchd.service", timeout=60))
+    check("and is not started again", not vm.exists("/run/livepatch/settling"))
+
+
+@scenario("a fault that the kernel survives keeps a patch from being proven")
+def oops(vm: Machine, check: Check) -> None:
+    trust(vm)
+    drop_in(vm, ["SettleTimeSec=15s"])
+    vm.ok("sysctl -w kernel.panic_on_oops=0")
+    apply(vm, "lp_oops")
+    vm.ok("echo Y > /sys/module/lp_oops/parameters/trigger")
+    vm.run("cat /proc/version")
+    problems = "busctl --system get-property org.livepatch /org/livepatch org.livepatch.Manager Problems"
+    check("it is reported", vm.wait_until(f"{problems} | grep -q 'reported a fault in .*lp_oops'", timeout=20), vm.run(problems))
+    vm.run("sleep 20")
+    check.equal("it does not settle", phase(vm, "lp_oops"), "settling")
+    check.contains("the journal has it", vm.journal("-b", "-u", "livepatchd.service"), "The kernel reported a fault in 'lp_oops'")
+    vm.ok("systemctl restart livepatchd.service")
+    check.contains("a new daemon knows, too", vm.read(f"{GUARD}/{vm.release}/lp_oops.json"), "reported a fault")
+    check.equal("nothing else is concerned", call(vm, "/org/livepatch", "Manager", "ListJobs").rc, 0)
