@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 
 from lpvm.check import Check, scenario
-from lpvm.livepatch import SIGNED, VARIANTS, apply, ctl, files, patches, state, trust
+from lpvm.livepatch import SIGNED, VARIANTS, apply, ctl, drop_in, files, patches, state, trust
 from lpvm.machine import Machine
 
 
@@ -183,6 +183,7 @@ def stage_ahead(vm: Machine, check: Check) -> None:
 @scenario("the daemon uses little and leaves when idle")
 def idle(vm: Machine, check: Check) -> None:
     trust(vm)
+    drop_in(vm, ["SettleTimeSec=2s", "ExitIdleSec=5s"])  # it stays as long as something settles
     apply(vm, "lp_cmdline")
     check("it exits when idle", vm.wait_until("! systemctl is-active --quiet livepatchd.service", timeout=90))
     check.equal("cleanly", vm.ok("systemctl show -P Result livepatchd.service").strip(), "success")
