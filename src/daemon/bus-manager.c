@@ -23,12 +23,12 @@ static int method_apply(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         _cleanup_(bus_request_freep) BusRequest *request = NULL;
         _cleanup_failure_ Failure failure = {};
         _cleanup_close_ int copy = -EBADF;
-        bool runtime = false;
+        OperationOptions options = {};
         Bus *bus = userdata;
         uid_t uid;
         int r, fd;
 
-        r = read_module_call(m, (const BusOption[]) { { "runtime", &runtime }, {} }, &fd, error);
+        r = read_module_call(m, (const BusOption[]) { { .key = "runtime", .flag = &options.runtime }, {} }, &fd, error);
         if (r < 0)
                 return r;
         r = bus_polkit_authorize(bus->polkit, m, bus_polkit_action_of_method(m), (PolkitDetail) {}, &uid, error);
@@ -40,7 +40,7 @@ static int method_apply(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         r = bus_request_new(bus, m, &request);
         if (r < 0)
                 return bus_error_set_errno(error, r);
-        r = manager_apply_fd(bus->manager, TAKE_FD(copy), runtime, uid, bus_request_reply_job, request, &failure);
+        r = manager_apply_fd(bus->manager, TAKE_FD(copy), &options, uid, bus_request_reply_job, request, &failure);
         return bus_request_begun(&request, r, &failure, error);
 }
 
@@ -53,7 +53,7 @@ static int method_stage(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         uid_t uid;
         int r, fd;
 
-        r = read_module_call(m, (const BusOption[]) { { "reapply", &reapply }, {} }, &fd, error);
+        r = read_module_call(m, (const BusOption[]) { { .key = "reapply", .flag = &reapply }, {} }, &fd, error);
         if (r < 0)
                 return r;
         r = bus_polkit_authorize(bus->polkit, m, bus_polkit_action_of_method(m), (PolkitDetail) {}, &uid, error);

@@ -32,11 +32,36 @@ static int unknown_option(const BusOption *options, const char *key, sd_bus_erro
                                           shown, known);
 }
 
+static int wrong_type(const BusOption *option, const char *contents, sd_bus_error *error) {
+        return bus_error_set_invalid_args(error, "Option '%s' is %s, not of type '%s'. Nothing was changed.",
+                                          option->key, option->flag     ? "a boolean ('b')" :
+                                                       option->number ? "a number ('t')" :
+                                                                        "a string ('s')", contents);
+}
+
+static int read_value(sd_bus_message *m, const BusOption *option, sd_bus_error *error) {
+        const char *type = option->flag ? "b" : option->number ? "t" : "s", *contents;
+        int r, flag;
+
+        r = sd_bus_message_peek_type(m, NULL, &contents);
+        if (r < 0)
+                return r;
+        if (!streq(strempty(contents), type))
+                return wrong_type(option, strempty(contents), error);
+        if (option->number)
+                return sd_bus_message_read(m, "v", type, option->number);
+        if (option->text)
+                return sd_bus_message_read(m, "v", type, option->text);
+        r = sd_bus_message_read(m, "v", type, &flag);
+        if (r >= 0)
+                *option->flag = flag;
+        return r;
+}
+
 static int read_option(sd_bus_message *m, const BusOption *options, bool *seen, sd_bus_error *error) {
-        const char *key, *contents;
+        const char *key;
         size_t i = 0;
-        int r, value;
-        char type;
+        int r;
 
         r = sd_bus_message_read_basic(m, 's', &key);
         if (r < 0)
@@ -48,17 +73,7 @@ static int read_option(sd_bus_message *m, const BusOption *options, bool *seen, 
         if (seen[i])
                 return bus_error_set_invalid_args(error, "Option '%s' is given twice. Nothing was changed.", key);
         seen[i] = true;
-        r = sd_bus_message_peek_type(m, &type, &contents);
-        if (r < 0)
-                return r;
-        if (!streq(strempty(contents), "b"))
-                return bus_error_set_invalid_args(error, "Option '%s' is a boolean ('b'), not of type '%s'. "
-                                                  "Nothing was changed.", key, strempty(contents));
-        r = sd_bus_message_read(m, "v", "b", &value);
-        if (r < 0)
-                return r;
-        *options[i].value = value;
-        return 0;
+        return read_value(m, options + i, error);
 }
 
 static int read_options(sd_bus_message *m, const BusOption *options, sd_bus_error *error) {

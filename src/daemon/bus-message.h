@@ -3,17 +3,20 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <systemd/sd-bus.h>
 
 #include "common/macro.h"
 
-/* One known key of an a{sv}; the list ends with a NULL key. */
+/* One known key of an a{sv}, and where its value goes, which decides its type; the list ends with a NULL key. */
 typedef struct BusOption {
         const char *key;
-        bool *value;
+        bool *flag;        /* b */
+        uint64_t *number;  /* t */
+        const char **text; /* s; as long as the message lives */
 } BusOption;
 
-/* Reads the a{sv}. An unknown key, a key given twice or a value of another type than b is InvalidArgs. */
+/* Reads the a{sv}. An unknown key, a key given twice or a value of another type is InvalidArgs. */
 int bus_message_read_options(sd_bus_message *m, const BusOption *options, sd_bus_error *error);
 
 /* A private copy of a received descriptor, which belongs to its message. */

@@ -89,18 +89,19 @@ static int method_apply(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         _cleanup_(bus_request_freep) BusRequest *request = NULL;
         _cleanup_failure_ Failure failure = {};
         _cleanup_free_ char *id = NULL;
-        bool runtime = false;
+        OperationOptions options = {};
         uid_t uid;
         Bus *bus;
         int r;
 
-        r = bus_message_read_options(m, (const BusOption[]) { { "runtime", &runtime }, {} }, error);
+        r = bus_message_read_options(m, (const BusOption[]) { { .key = "runtime", .flag = &options.runtime }, {} },
+                                     error);
         if (r < 0)
                 return r;
         r = bus_patch_begin(userdata, m, &bus, &id, &uid, &request, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
-        r = manager_apply(bus->manager, id, runtime, uid, bus_request_reply_job, request, &failure);
+        r = manager_apply(bus->manager, id, &options, uid, bus_request_reply_job, request, &failure);
         return bus_request_begun(&request, r, &failure, error);
 }
 
@@ -108,18 +109,19 @@ static int method_revert(sd_bus_message *m, void *userdata, sd_bus_error *error)
         _cleanup_(bus_request_freep) BusRequest *request = NULL;
         _cleanup_failure_ Failure failure = {};
         _cleanup_free_ char *id = NULL;
-        bool runtime = false;
+        OperationOptions options = {};
         uid_t uid;
         Bus *bus;
         int r;
 
-        r = bus_message_read_options(m, (const BusOption[]) { { "runtime", &runtime }, {} }, error);
+        r = bus_message_read_options(m, (const BusOption[]) { { .key = "runtime", .flag = &options.runtime }, {} },
+                                     error);
         if (r < 0)
                 return r;
         r = bus_patch_begin(userdata, m, &bus, &id, &uid, &request, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
-        r = manager_revert(bus->manager, id, runtime, uid, bus_request_reply_job, request, &failure);
+        r = manager_revert(bus->manager, id, &options, uid, bus_request_reply_job, request, &failure);
         return bus_request_begun(&request, r, &failure, error);
 }
 

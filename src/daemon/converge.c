@@ -198,7 +198,7 @@ static int resume(Manager *manager, const Patch *patch, Failure *f) {
                 .type = patch->runtime->pending_type,
                 .patch_id = patch->id,
                 .uid = patch->runtime->pending_by,
-                .runtime = patch->runtime->pending_runtime,
+                .options.runtime = patch->runtime->pending_runtime,
                 .resumed = true,
         };
         Job *job;

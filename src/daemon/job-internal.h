@@ -17,7 +17,7 @@ struct Job {
         Failure failure;
         char *patch_id;
         uid_t uid;
-        bool runtime;
+        OperationOptions options;
         bool resumed; /* an earlier process began it */
         unsigned tasks_total;
         unsigned tasks_pending;
@@ -38,7 +38,7 @@ typedef struct JobParameters {
         JobType type;
         const char *patch_id;
         uid_t uid;
-        bool runtime;
+        OperationOptions options;
         bool resumed;
         Candidate *candidate; /* taken over on success */
         Reply queued;         /* called later, out of the loop, and before the job runs */

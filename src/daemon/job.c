@@ -173,7 +173,7 @@ static int start_operation(Job *job) {
                 .job = job,
                 .patch_id = job->patch_id,
                 .uid = job->uid,
-                .runtime = job->runtime,
+                .options = job->options,
                 .candidate = TAKE_PTR(job->candidate),
                 .end = on_operation_end,
                 .userdata = job,
@@ -269,7 +269,7 @@ static int job_new(Manager *manager, const JobParameters *parameters, Job **ret)
         job->manager = manager;
         job->type = parameters->type;
         job->uid = parameters->uid;
-        job->runtime = parameters->runtime;
+        job->options = parameters->options;
         job->resumed = parameters->resumed;
         job->queued = parameters->queued;
         job->finished = parameters->finished;

@@ -17,13 +17,13 @@ int manager_no_such_patch(const char *patch_id, Failure *f) {
                            strempty(shown));
 }
 
-int manager_revert(Manager *manager, const char *patch_id, bool runtime, uid_t uid, ManagerReply reply, void *userdata,
-                   Failure *f) {
+int manager_revert(Manager *manager, const char *patch_id, const OperationOptions *options, uid_t uid,
+                   ManagerReply reply, void *userdata, Failure *f) {
         Patch *patch = manager_find_patch(manager, patch_id);
         JobParameters parameters = {
                 .type = JOB_REVERT,
                 .uid = uid,
-                .runtime = runtime,
+                .options = *options,
                 .queued = { reply, userdata },
         };
         Job *job;
@@ -32,7 +32,7 @@ int manager_revert(Manager *manager, const char *patch_id, bool runtime, uid_t u
                 return manager_no_such_patch(patch_id, f);
         /* Not applied, but to be applied at the next boot: then that is what is taken back. */
         if (!patch_is_loaded(patch) && !patch->klp && !patch->job &&
-            (runtime || !patch->record || !patch->record->reapply))
+            (options->runtime || !patch->record || !patch->record->reapply))
                 return failure_set(f, REFUSED_NOT_APPLIED, "'%s' is not applied. Nothing was changed", patch->id);
         parameters.patch_id = patch->id;
         return job_enqueue(manager, &parameters, &job, f);

@@ -71,15 +71,21 @@ bool manager_is_settling(const Manager *manager);
 
 typedef void (*ManagerReply)(void *userdata, const Failure *failure, const Patch *patch, const Job *job);
 
+/* What a caller may want of an apply or a revert; all zero is the plain thing. Plain values: copied. */
+typedef struct OperationOptions {
+        bool runtime; /* what the next boot does stays as it is */
+} OperationOptions;
+
 /* Reads, verifies, inspects and judges the module, and queues a job: replies with that job. */
-int manager_apply_fd(Manager *manager, int fd, bool runtime, uid_t uid, ManagerReply reply, void *userdata, Failure *f);
-int manager_apply(Manager *manager, const char *patch_id, bool runtime, uid_t uid, ManagerReply reply, void *userdata,
-                  Failure *f);
+int manager_apply_fd(Manager *manager, int fd, const OperationOptions *options, uid_t uid, ManagerReply reply,
+                     void *userdata, Failure *f);
+int manager_apply(Manager *manager, const char *patch_id, const OperationOptions *options, uid_t uid,
+                  ManagerReply reply, void *userdata, Failure *f);
 /* Replies with the patch. */
 int manager_stage_fd(Manager *manager, int fd, bool reapply, uid_t uid, ManagerReply reply, void *userdata, Failure *f);
 /* Replies with the queued job. */
-int manager_revert(Manager *manager, const char *patch_id, bool runtime, uid_t uid, ManagerReply reply, void *userdata,
-                   Failure *f);
+int manager_revert(Manager *manager, const char *patch_id, const OperationOptions *options, uid_t uid,
+                   ManagerReply reply, void *userdata, Failure *f);
 /* Replies when the patch is gone: no patch, no job. */
 int manager_remove(Manager *manager, const char *patch_id, uid_t uid, ManagerReply reply, void *userdata, Failure *f);
 int manager_set_reapply(Manager *manager, const char *patch_id, bool reapply, uid_t uid, ManagerReply reply,

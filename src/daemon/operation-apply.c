@@ -51,11 +51,12 @@ static int record_of_applied(Operation *operation, PatchRecord **ret) {
         *ret = NULL;
         if (!patch)
                 return -ENOENT;
-        if (!operation->runtime && patch->record && (!patch->record->reapply || patch->record->transient_boot_id))
+        if (!operation->options.runtime && patch->record &&
+            (!patch->record->reapply || patch->record->transient_boot_id))
                 r = patch_record_copy(patch->record, &record);
         if (r < 0 || !record)
                 return r; /* nothing to write: the manifest says it all */
-        if (!operation->runtime) {
+        if (!operation->options.runtime) {
                 /* Applied again after it was off: it goes to the end of the order. */
                 if (!record->reapply)
                         record->order = manager_next_order(operation->manager);

@@ -14,7 +14,7 @@ struct Operation {
         char *name;
         char *release;
         uid_t uid;
-        bool runtime;
+        OperationOptions options;
         Candidate *candidate;
 
         Transition *transition;

@@ -46,7 +46,7 @@ static void on_forgotten(void *userdata, Transaction *transaction) {
 static int record_of_reverted(const Operation *operation, const Patch *patch, PatchRecord **ret) {
         int r;
 
-        if (operation->runtime || !patch || !patch->record || !patch->record->reapply)
+        if (operation->options.runtime || !patch || !patch->record || !patch->record->reapply)
                 return 0;
         r = patch_record_copy(patch->record, ret);
         if (r < 0)

@@ -51,7 +51,7 @@ int operation_new_runtime(Operation *operation, bool pending, RuntimeRecord **re
         runtime->applied_by = patch ? patch_applied_by(patch) : UID_UNKNOWN;
         runtime->pending = pending;
         runtime->pending_type = operation->type;
-        runtime->pending_runtime = operation->runtime;
+        runtime->pending_runtime = operation->options.runtime;
         runtime->pending_by = operation->uid;
         *ret = TAKE_PTR(runtime);
         return 0;
@@ -277,7 +277,7 @@ int operation_start(Manager *manager, const OperationParameters *parameters, Ope
         operation->type = parameters->type;
         operation->job = parameters->job;
         operation->uid = parameters->uid;
-        operation->runtime = parameters->runtime;
+        operation->options = parameters->options;
         operation->candidate = candidate;
         operation->end = parameters->end;
         operation->userdata = parameters->userdata;

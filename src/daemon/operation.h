@@ -15,7 +15,7 @@ typedef struct OperationParameters {
         Job *job;     /* for progress; outlives the operation */
         const char *patch_id;
         uid_t uid;
-        bool runtime;
+        OperationOptions options;
         Candidate *candidate; /* JOB_APPLY: taken over in every case; NULL: only follow what an earlier process began */
         OperationEnd end;
         void *userdata;

@@ -249,7 +249,7 @@ static int apply_prepared(Reapply *reapply, const Patch *patch, Candidate *candi
                 .job = reapply->job,
                 .patch_id = patch->id,
                 .uid = reapply->job->uid,
-                .runtime = patch->record->transient_boot_id != NULL, /* what is of this boot only stays so */
+                .options.runtime = patch->record->transient_boot_id != NULL, /* what is of this boot only stays so */
                 .candidate = candidate,
                 .end = on_operation_end,
                 .userdata = reapply,

@@ -42,7 +42,7 @@ static int judge_applied(Request *request, const Patch *patch) {
                                    "'%s' is applied already; something other than livepatchd loaded it, so livepatchd "
                                    "does not reapply it at boot. To have it manage the patch, revert it and apply it "
                                    "again", patch->name);
-        if (request->option || (patch->record->reapply && !patch->record->transient_boot_id))
+        if (request->options.runtime || (patch->record->reapply && !patch->record->transient_boot_id))
                 return failure_set(&request->failure, REFUSED_ALREADY_APPLIED, "'%s' is applied already", patch->name);
         r = manager_set_reapply(request->manager, patch->id, true, request->uid, on_made_lasting, request,
                                 &request->failure);
@@ -70,7 +70,7 @@ static int queue_apply(Request *request, const char *patch_id) {
                 .type = JOB_APPLY,
                 .patch_id = patch_id,
                 .uid = request->uid,
-                .runtime = request->option,
+                .options = request->options,
                 .candidate = request->candidate,
         };
         Job *job;

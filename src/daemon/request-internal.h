@@ -16,7 +16,8 @@ struct Request {
         Manager *manager;
         RequestKind kind;
         int fd;
-        bool option; /* APPLY: runtime; STAGE: reapply */
+        OperationOptions options; /* APPLY */
+        bool reapply;             /* STAGE */
         uid_t uid;
         uint64_t bytes; /* counted against the caller's limit */
         bool on_thread; /* handed to the reader and not back yet */

@@ -66,7 +66,7 @@ static int stage_record(Request *request, const Patch *patch, PatchRecord **ret)
         if (r < 0)
                 return failure_oom(&request->failure);
         record->origin = ORIGIN_LOCAL;
-        record->reapply = request->option || (patch && patch->record && patch->record->reapply);
+        record->reapply = request->reapply || (patch && patch->record && patch->record->reapply);
         /* One that is to be reapplied from now on comes last. */
         record->order = patch && patch->record && patch->record->reapply == record->reapply ?
                                 patch->record->order :

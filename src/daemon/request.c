@@ -248,47 +248,53 @@ static int request_submit(Request *request, Failure *f) {
         return 0;
 }
 
-static int request_new(Manager *manager, RequestKind kind, int fd, bool option, uid_t uid, Request **ret) {
+static int request_new(Manager *manager, RequestKind kind, int fd, uid_t uid, Request **ret) {
         Request *request = calloc(1, sizeof(Request));
 
         if (!request) {
                 safe_close(fd);
                 return -ENOMEM;
         }
-        *request = (Request) { .manager = manager, .kind = kind, .fd = fd, .option = option, .uid = uid };
+        *request = (Request) { .manager = manager, .kind = kind, .fd = fd, .uid = uid };
         *ret = request;
         return 0;
 }
 
-/* Apply and Stage differ in what is done with the module when it has been judged. */
-static int hand_in(Manager *manager, RequestKind kind, int fd, bool option, uid_t uid, const Reply *reply, Failure *f) {
+int manager_apply_fd(Manager *manager, int fd, const OperationOptions *options, uid_t uid, ManagerReply reply,
+                     void *userdata, Failure *f) {
         _cleanup_(request_freep) Request *request = NULL;
         int r;
 
-        if (request_new(manager, kind, fd, option, uid, &request) < 0)
+        if (request_new(manager, REQUEST_APPLY, fd, uid, &request) < 0)
                 return failure_oom(f);
-        request->reply = *reply;
+        request->options = *options;
+        request->reply = (Reply) { reply, userdata };
         r = request_submit(request, f);
         if (r == 0)
                 TAKE_PTR(request);
         return r;
 }
 
-int manager_apply_fd(Manager *manager, int fd, bool runtime, uid_t uid, ManagerReply reply, void *userdata,
-                     Failure *f) {
-        return hand_in(manager, REQUEST_APPLY, fd, runtime, uid, &(Reply) { reply, userdata }, f);
-}
-
 int manager_stage_fd(Manager *manager, int fd, bool reapply, uid_t uid, ManagerReply reply, void *userdata,
                      Failure *f) {
-        return hand_in(manager, REQUEST_STAGE, fd, reapply, uid, &(Reply) { reply, userdata }, f);
+        _cleanup_(request_freep) Request *request = NULL;
+        int r;
+
+        if (request_new(manager, REQUEST_STAGE, fd, uid, &request) < 0)
+                return failure_oom(f);
+        request->reapply = reapply;
+        request->reply = (Reply) { reply, userdata };
+        r = request_submit(request, f);
+        if (r == 0)
+                TAKE_PTR(request);
+        return r;
 }
 
 int manager_inspect_fd(Manager *manager, int fd, uid_t uid, ManagerInspectReply reply, void *userdata, Failure *f) {
         _cleanup_(request_freep) Request *request = NULL;
         int r;
 
-        if (request_new(manager, REQUEST_INSPECT, fd, false, uid, &request) < 0)
+        if (request_new(manager, REQUEST_INSPECT, fd, uid, &request) < 0)
                 return failure_oom(f);
         request->inspect_reply = reply;
         request->inspect_userdata = userdata;
@@ -298,8 +304,8 @@ int manager_inspect_fd(Manager *manager, int fd, uid_t uid, ManagerInspectReply 
         return r;
 }
 
-int manager_apply(Manager *manager, const char *patch_id, bool runtime, uid_t uid, ManagerReply reply, void *userdata,
-                  Failure *f) {
+int manager_apply(Manager *manager, const char *patch_id, const OperationOptions *options, uid_t uid,
+                  ManagerReply reply, void *userdata, Failure *f) {
         _cleanup_(request_freep) Request *request = NULL;
         const Patch *patch = manager_find_patch(manager, patch_id);
         int fd, r;
@@ -318,8 +324,9 @@ int manager_apply(Manager *manager, const char *patch_id, bool runtime, uid_t ui
         fd = store_open_module(manager->store, patch->record, f);
         if (fd < 0)
                 return f->code;
-        if (request_new(manager, REQUEST_APPLY, fd, runtime, uid, &request) < 0)
+        if (request_new(manager, REQUEST_APPLY, fd, uid, &request) < 0)
                 return failure_oom(f);
+        request->options = *options;
         request->reply = (Reply) { reply, userdata };
         request->patch_id = strdup(patch->name);
         request->sha256 = strdup(patch->record->sha256);

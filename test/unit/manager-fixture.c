@@ -371,22 +371,22 @@ static uint32_t accepted_job(Rig *rig, Answer *answer, int r) {
 uint32_t rig_apply(Rig *rig, const char *module, bool runtime) {
         Answer answer = {};
 
-        return accepted_job(rig, &answer, manager_apply_fd(rig->manager, rig_open(module), runtime, UID, on_answer,
-                                                           &answer, &answer.failure));
+        return accepted_job(rig, &answer, manager_apply_fd(rig->manager, rig_open(module), RUNTIME(runtime), UID,
+                                                           on_answer, &answer, &answer.failure));
 }
 
 uint32_t rig_apply_name(Rig *rig, const char *patch_id, bool runtime) {
         Answer answer = {};
 
-        return accepted_job(rig, &answer, manager_apply(rig->manager, patch_id, runtime, UID, on_answer, &answer,
-                                                        &answer.failure));
+        return accepted_job(rig, &answer, manager_apply(rig->manager, patch_id, RUNTIME(runtime), UID, on_answer,
+                                                        &answer, &answer.failure));
 }
 
 uint32_t rig_revert(Rig *rig, const char *patch_id, bool runtime) {
         Answer answer = {};
 
-        return accepted_job(rig, &answer, manager_revert(rig->manager, patch_id, runtime, UID, on_answer, &answer,
-                                                         &answer.failure));
+        return accepted_job(rig, &answer, manager_revert(rig->manager, patch_id, RUNTIME(runtime), UID, on_answer,
+                                                         &answer, &answer.failure));
 }
 
 uint32_t rig_reapply(Rig *rig) {
@@ -440,7 +440,8 @@ int rig_remove(Rig *rig, const char *patch_id, Failure *f) {
 
 int rig_apply_refused(Rig *rig, const char *module, bool runtime, Failure *f) {
         Answer answer = {};
-        int r = manager_apply_fd(rig->manager, rig_open(module), runtime, UID, on_answer, &answer, &answer.failure);
+        int r = manager_apply_fd(rig->manager, rig_open(module), RUNTIME(runtime), UID, on_answer, &answer,
+                                 &answer.failure);
 
         return refusal(rig, &answer, r, f);
 }

@@ -12,6 +12,9 @@
 #define RUN "run/livepatch"
 #define UID ((uid_t) 1000)
 
+#define PLAIN (&(OperationOptions) {})
+#define RUNTIME(value) (&(OperationOptions) { .runtime = (value) })
+
 /* What the observer was told of one patch, to be held against what is true. */
 typedef struct Told {
         char *id;

@@ -359,11 +359,11 @@ static void finish_load(Rig *rig) {
 }
 
 static void apply(Rig *rig) {
-        (void) manager_apply_fd(rig->manager, rig_open("one"), false, UID, NULL, NULL, NULL);
+        (void) manager_apply_fd(rig->manager, rig_open("one"), PLAIN, UID, NULL, NULL, NULL);
 }
 
 static void revert(Rig *rig) {
-        (void) manager_revert(rig->manager, "lp_one", false, UID, NULL, NULL, NULL);
+        (void) manager_revert(rig->manager, "lp_one", PLAIN, UID, NULL, NULL, NULL);
 }
 
 static void remove_it(Rig *rig) {

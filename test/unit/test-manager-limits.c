@@ -33,15 +33,15 @@ TEST(jobs_of_one_user) {
         ASSERT_CONTAINS(failure_text(&failure), "JobsPerUserMax=");
         ASSERT_CONTAINS(failure_text(&failure), "2 jobs");
         ASSERT_NULL(rig_patch(&rig, "lp_three"));
-        ASSERT_EQ(manager_revert(rig.manager, "lp_four", false, UID, on_answer, NULL, &revert),
+        ASSERT_EQ(manager_revert(rig.manager, "lp_four", PLAIN, UID, on_answer, NULL, &revert),
                   REFUSED_LIMITS_EXCEEDED);
         /* Others are not his to starve. */
-        ASSERT_EQ(manager_apply_fd(rig.manager, rig_open("three"), false, OTHER_UID, on_answer, &other, NULL), 0);
+        ASSERT_EQ(manager_apply_fd(rig.manager, rig_open("three"), PLAIN, OTHER_UID, on_answer, &other, NULL), 0);
         RIG_WAIT(&rig, other.calls > 0);
         ASSERT_EQ(other.failure.code, 0);
         rig_cancel(&rig, first);
         rig_expect(&rig, first, JOB_RESULT_CANCELED);
-        ASSERT_EQ(manager_revert(rig.manager, "lp_four", false, UID, on_answer, &again, NULL), 0);
+        ASSERT_EQ(manager_revert(rig.manager, "lp_four", PLAIN, UID, on_answer, &again, NULL), 0);
         release(&rig);
         RIG_WAIT(&rig, manager_is_idle(rig.manager));
         rig_expect_state(&rig, "lp_three", PATCH_APPLIED);
@@ -79,7 +79,7 @@ TEST(bytes_of_one_user) {
         /* A small one still fits in. */
         second = rig_apply(&rig, "one", false);
         /* Another user's are counted apart; the name is taken, which is found out later. */
-        ASSERT_EQ(manager_apply_fd(rig.manager, rig_open("large"), false, OTHER_UID, on_answer, &other, NULL), 0);
+        ASSERT_EQ(manager_apply_fd(rig.manager, rig_open("large"), PLAIN, OTHER_UID, on_answer, &other, NULL), 0);
         RIG_WAIT(&rig, other.calls > 0);
         ASSERT_EQ(other.failure.code, REFUSED_BUSY);
         /* While the job runs, its module is held as well. */

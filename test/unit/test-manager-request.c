@@ -84,13 +84,13 @@ TEST(not_a_file) {
 
         rig_start(&rig);
         ASSERT_EQ(pipe2(fds, O_CLOEXEC), 0);
-        ASSERT_EQ(manager_apply_fd(rig.manager, fds[0], false, UID, on_answer, &answer, &answer.failure), 0);
+        ASSERT_EQ(manager_apply_fd(rig.manager, fds[0], PLAIN, UID, on_answer, &answer, &answer.failure), 0);
         RIG_WAIT(&rig, answer.calls > 0);
         ASSERT_EQ(answer.failure.code, REFUSED_INVALID_FILE);
         safe_close(fds[1]);
         /* Taken over in every case. */
         ASSERT_EQ(fcntl(fds[0], F_GETFD), -1);
-        ASSERT_EQ(manager_apply_fd(rig.manager, -EBADF, false, UID, on_answer, NULL, &answer.failure),
+        ASSERT_EQ(manager_apply_fd(rig.manager, -EBADF, PLAIN, UID, on_answer, NULL, &answer.failure),
                   REFUSED_INVALID_FILE);
 }
 
@@ -100,18 +100,18 @@ TEST(by_name) {
 
         rig_start(&rig);
         install_other_kernel(&rig);
-        ASSERT_EQ(manager_apply(rig.manager, "lp_one", false, UID, on_answer, NULL, &unknown), REFUSED_NO_SUCH_PATCH);
-        ASSERT_EQ(manager_apply(rig.manager, "\033[2J", false, UID, on_answer, NULL, &strange), REFUSED_NO_SUCH_PATCH);
+        ASSERT_EQ(manager_apply(rig.manager, "lp_one", PLAIN, UID, on_answer, NULL, &unknown), REFUSED_NO_SUCH_PATCH);
+        ASSERT_EQ(manager_apply(rig.manager, "\033[2J", PLAIN, UID, on_answer, NULL, &strange), REFUSED_NO_SUCH_PATCH);
         ASSERT_NULL(strchr(failure_text(&strange), '\033'));
         rig_stage(&rig, "one-there", false);
-        ASSERT_EQ(manager_apply(rig.manager, "lp_one", false, UID, on_answer, NULL, &there), REFUSED_WRONG_KERNEL);
+        ASSERT_EQ(manager_apply(rig.manager, "lp_one", PLAIN, UID, on_answer, NULL, &there), REFUSED_WRONG_KERNEL);
         rig_stage(&rig, "one", false);
         rig_expect(&rig, rig_apply_name(&rig, "lp_one", true), JOB_RESULT_DONE);
         rig_expect_state(&rig, "lp_one", PATCH_APPLIED);
         rig_control(&rig, "transition-ms", "0");
         rig_insmod(&rig, "two");
         (void) rig_patch(&rig, "lp_two");
-        ASSERT_EQ(manager_apply(rig.manager, "lp_two", false, UID, on_answer, NULL, &external),
+        ASSERT_EQ(manager_apply(rig.manager, "lp_two", PLAIN, UID, on_answer, NULL, &external),
                   REFUSED_ALREADY_APPLIED);
 }
 
@@ -128,13 +128,13 @@ TEST(by_name_what_has_changed_on_disk) {
         /* Signed by a trusted key, but not what was staged. */
         other = test_read_data("build:test/unit/manager/modules/one-again.ko", &size);
         test_write_bytes(rig.root_fd, path, other, size);
-        ASSERT_EQ(manager_apply(rig.manager, "lp_one", false, UID, on_answer, &answer, &answer.failure), 0);
+        ASSERT_EQ(manager_apply(rig.manager, "lp_one", PLAIN, UID, on_answer, &answer, &answer.failure), 0);
         RIG_WAIT(&rig, answer.calls > 0);
         ASSERT_EQ(answer.failure.code, REFUSED_MALFORMED_MODULE);
         ASSERT_CONTAINS(failure_text(&answer.failure), "has changed on disk");
         /* And gone altogether. */
         ASSERT_EQ(unlinkat(rig.root_fd, path, 0), 0);
-        ASSERT_EQ(manager_apply(rig.manager, "lp_one", false, UID, on_answer, NULL, &answer.failure),
+        ASSERT_EQ(manager_apply(rig.manager, "lp_one", PLAIN, UID, on_answer, NULL, &answer.failure),
                   REFUSED_STORE_FAILED);
         ASSERT_EQ(answer.calls, 1);
 }
@@ -371,7 +371,7 @@ TEST(stopped_while_modules_are_read) {
         Report report = {};
 
         rig_start(&rig);
-        ASSERT_EQ(manager_apply_fd(rig.manager, rig_open("one"), false, UID, on_answer, &apply, NULL), 0);
+        ASSERT_EQ(manager_apply_fd(rig.manager, rig_open("one"), PLAIN, UID, on_answer, &apply, NULL), 0);
         ASSERT_EQ(manager_stage_fd(rig.manager, rig_open("two"), false, UID, on_answer, &stage, NULL), 0);
         ASSERT_EQ(manager_inspect_fd(rig.manager, rig_open("three"), UID, on_report, &report, NULL), 0);
         rig_stop(&rig);
@@ -391,7 +391,7 @@ TEST(stopped_before_the_answer) {
         rig_apply_done(&rig, "one", false);
         rig_stage(&rig, "two", false);
         rig_stage(&rig, "three", false);
-        ASSERT_EQ(manager_revert(rig.manager, "lp_one", false, UID, on_answer, &revert, NULL), 0);
+        ASSERT_EQ(manager_revert(rig.manager, "lp_one", PLAIN, UID, on_answer, &revert, NULL), 0);
         ASSERT_EQ(manager_reapply(rig.manager, 0, on_answer, &reapply, NULL), 0);
         ASSERT_EQ(manager_set_reapply(rig.manager, "lp_two", true, UID, on_answer, &set, NULL), 0);
         ASSERT_EQ(manager_remove(rig.manager, "lp_three", UID, on_answer, &remove, NULL), 0);
@@ -414,7 +414,7 @@ TEST(stopped_while_staging_and_making_last) {
         rig_start(&rig);
         rig_apply_done(&rig, "one", true);
         ASSERT_EQ(manager_stage_fd(rig.manager, rig_open("two"), false, UID, on_answer, &stage, NULL), 0);
-        ASSERT_EQ(manager_apply_fd(rig.manager, rig_open("one"), false, UID, on_answer, &last, NULL), 0);
+        ASSERT_EQ(manager_apply_fd(rig.manager, rig_open("one"), PLAIN, UID, on_answer, &last, NULL), 0);
         /* Until they are verified, and their records on the way to the disk. */
         while (stage.calls == 0 && last.calls == 0 && !rig_exists(&rig, STATE "/patches/" RELEASE "/lp_two"))
                 ASSERT_OK(sd_event_run(rig.event, USEC_PER_MSEC));

@@ -8,7 +8,7 @@
 #define NOTE RUN "/patches/lp_one.json"
 
 static int revert_refused(Rig *rig, const char *id, bool runtime, Failure *f) {
-        return manager_revert(rig->manager, id, runtime, UID, NULL, NULL, f);
+        return manager_revert(rig->manager, id, RUNTIME(runtime), UID, NULL, NULL, f);
 }
 
 TEST(unloads_and_keeps_the_file) {
