@@ -13,9 +13,10 @@
 /* Between two counts of the tasks; grows with the time that counting takes, so that it costs 2 % at most. */
 #define COUNT_INTERVAL_USEC (500 * USEC_PER_MSEC)
 #define COUNT_COST_FACTOR 50
-/* The reference goes within a moment of the directory, or never: that of a patch that was forced is kept for good
- * (klp_force_transition() in kernel/livepatch/transition.c). */
-#define REFERENCE_WAIT_USEC (5 * USEC_PER_SEC)
+/* What work items of the kernel do after a transition (klp_free_patch_work_fn() in kernel/livepatch/core.c) comes
+ * within a moment, or never: the reference to a patch that was forced is kept for good (klp_force_transition() in
+ * kernel/livepatch/transition.c). */
+#define CLEANUP_WAIT_USEC (5 * USEC_PER_SEC)
 
 typedef struct TaskCount {
         Transition *transition; /* NULL when it was freed meanwhile */
@@ -38,7 +39,7 @@ struct Transition {
         sd_event_source *stall;
         uint64_t interval_usec;
         uint64_t next_count_usec;
-        uint64_t gone_usec; /* since when there is no directory; 0: there is one */
+        uint64_t cleanup_usec; /* since when the kernel cleans up behind it; 0: it does not */
         TaskCount *count;   /* one that is under way */
 };
 
@@ -93,8 +94,14 @@ static void end(Transition *transition, TransitionEnd how) {
         transition->callbacks.ended(transition->userdata, how); /* may free the transition */
 }
 
-/* When the directory is gone the kernel still holds the module for a moment: a work item drops the reference
- * (klp_free_patch_work_fn() in kernel/livepatch/core.c). refcnt is -1 where the kernel cannot unload modules. */
+static bool cleanup_takes_too_long(Transition *transition) {
+        if (transition->cleanup_usec == 0)
+                transition->cleanup_usec = now_monotonic();
+        return now_monotonic() - transition->cleanup_usec >= CLEANUP_WAIT_USEC;
+}
+
+/* When the directory is gone the kernel still holds the module for a moment: a work item drops the reference. refcnt is
+ * -1 where the kernel cannot unload modules. */
 static bool reference_dropped(Transition *transition, TransitionEnd *ret_end) {
         KernelModule module = {};
         int r = kernel_module_read(transition->root_fd, transition->name, &module);
@@ -102,13 +109,25 @@ static bool reference_dropped(Transition *transition, TransitionEnd *ret_end) {
 
         if (r < 0)
                 return false;
-        if (transition->gone_usec == 0)
-                transition->gone_usec = now_monotonic();
-        dropped = !module.present || module.refcnt <= 0 ||
-                  now_monotonic() - transition->gone_usec >= REFERENCE_WAIT_USEC;
+        dropped = !module.present || module.refcnt <= 0 || cleanup_takes_too_long(transition);
         *ret_end = module.present ? TRANSITION_UNPATCHED : TRANSITION_VANISHED;
         kernel_module_done(&module);
         return dropped;
+}
+
+/* What a cumulative patch replaces is switched off before the transition ends (klp_unpatch_replaced_patches() in
+ * kernel/livepatch/core.c), and has its directory until a work item removes it. Only sysfs of 6.11 and later says which
+ * patches replace others: whatever is off and in no transition is on its way out. */
+static bool replaced_are_gone(Transition *transition) {
+        _cleanup_(klp_patch_list_done) KlpPatchList list = {};
+
+        if (klp_sysfs_list(transition->root_fd, false, &list) < 0)
+                return true; /* nothing to wait for that could be seen */
+        for (size_t i = 0; i < list.n; i++)
+                if (!list.patches[i].enabled && !list.patches[i].transition &&
+                    !streq(list.patches[i].name, transition->name))
+                        return cleanup_takes_too_long(transition);
+        return true;
 }
 
 /* Returns true when it has ended (and *transition may be gone). */
@@ -125,12 +144,14 @@ static bool look(Transition *transition) {
         }
         if (r < 0)
                 return false;
-        transition->gone_usec = 0;
         /* Not in transition and not enabled: between the end and the removal of the directory. */
         if (!in_transition && enabled) {
+                if (!replaced_are_gone(transition))
+                        return false;
                 end(transition, TRANSITION_PATCHED);
                 return true;
         }
+        transition->cleanup_usec = 0;
         if (in_transition)
                 count_tasks(transition, enabled);
         return false;

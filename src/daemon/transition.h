@@ -15,7 +15,7 @@
 typedef struct Transition Transition;
 
 typedef enum TransitionEnd {
-        TRANSITION_PATCHED,   /* enabled, no transition */
+        TRANSITION_PATCHED,   /* enabled, no transition, and what it has replaced is gone from sysfs */
         TRANSITION_UNPATCHED, /* sysfs directory gone, and the module's reference dropped (it can be unloaded) or, of a
                                * patch that was forced, kept for good */
         TRANSITION_VANISHED,  /* the module itself is gone */

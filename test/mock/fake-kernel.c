@@ -282,12 +282,25 @@ static int drop_patch(int root_fd, const char *name) {
         return fake_kernel_set_attribute(root_fd, refcnt, "0\n");
 }
 
-static int drop_other_patches(int root_fd, const char *name) {
+/* The mark tells fake-kerneld from a write to `enabled`. */
+static int switch_off_replaced(int root_fd, const char *name) {
+        _cleanup_free_ char *enabled = NULL, *mark = NULL;
+        int r;
+
+        enabled = fake_tree_format("sys/kernel/livepatch/%s/enabled", name);
+        mark = fake_tree_format("sys/kernel/livepatch/%s/" FAKE_REPLACED, name);
+        if (!enabled || !mark)
+                return -ENOMEM;
+        r = fake_tree_write_text(root_fd, mark, "1\n");
+        return r < 0 ? r : fake_kernel_set_attribute(root_fd, enabled, "0\n");
+}
+
+static int other_patches_do(int root_fd, const char *name, int (*function)(int root_fd, const char *name)) {
         _cleanup_strv_free_ char **names = NULL;
         int n = list_dir_at(root_fd, "sys/kernel/livepatch", &names);
 
         for (int i = 0; i < n; i++) {
-                int r = streq(names[i], name) ? 0 : drop_patch(root_fd, names[i]);
+                int r = streq(names[i], name) ? 0 : function(root_fd, names[i]);
 
                 if (r < 0)
                         return r;
@@ -295,11 +308,39 @@ static int drop_other_patches(int root_fd, const char *name) {
         return n < 0 ? n : 0;
 }
 
+static int drop_replaced(int root_fd, const char *name) {
+        _cleanup_free_ char *mark = NULL;
+
+        mark = fake_tree_format("sys/kernel/livepatch/%s/" FAKE_REPLACED, name);
+        if (!mark)
+                return -ENOMEM;
+        return exists_at(root_fd, mark) ? drop_patch(root_fd, name) : 0;
+}
+
+/* Work items of the kernel do it, some time after the end of the transition. */
+static int drop_all_replaced(int root_fd, const char *name) {
+        _cleanup_free_ char *value = NULL;
+        unsigned ms;
+
+        if (fake_kernel_control(root_fd, "replaced-ms", name, &value) >= 0 && value && parse_uint(value, &ms) >= 0) {
+                const struct timespec delay = { .tv_sec = ms / 1000, .tv_nsec = (long) (ms % 1000) * 1000000 };
+
+                (void) nanosleep(&delay, NULL);
+        }
+        return other_patches_do(root_fd, name, drop_replaced);
+}
+
 int fake_kernel_finish_transition(int root_fd, const char *name, bool patching) {
         _cleanup_(klp_patch_freep) KlpPatch *patch = NULL;
         _cleanup_free_ char *transition = NULL;
         int r = klp_sysfs_read(root_fd, name, false, &patch);
+        bool replacing;
 
+        if (r < 0)
+                return r;
+        replacing = patching && patch->replace == TRISTATE_YES;
+        if (replacing)
+                r = other_patches_do(root_fd, name, switch_off_replaced);
         if (r < 0)
                 return r;
         transition = fake_tree_format("sys/kernel/livepatch/%s/transition", name);
@@ -312,5 +353,5 @@ int fake_kernel_finish_transition(int root_fd, const char *name, bool patching) 
                 return r;
         if (!patching)
                 return drop_patch(root_fd, name);
-        return patch->replace == TRISTATE_YES ? drop_other_patches(root_fd, name) : 0;
+        return replacing ? drop_all_replaced(root_fd, name) : 0;
 }

@@ -73,11 +73,16 @@ static int patch_in_transition(int root_fd, Transition *t, const KlpPatch *patch
 
 /* A real kernel refuses the write while another patch is in transition; here it has to wait. */
 static int patch_switched_off(int root_fd, Transition *t, const KlpPatch *patch) {
-        _cleanup_free_ char *path = NULL, *owner = NULL;
+        _cleanup_free_ char *path = NULL, *owner = NULL, *replaced = NULL;
         int r = klp_sysfs_transition_owner(root_fd, &owner);
 
         if (r < 0 || owner)
                 return r;
+        replaced = fake_tree_format("sys/kernel/livepatch/%s/" FAKE_REPLACED, patch->name);
+        if (!replaced)
+                return -ENOMEM;
+        if (exists_at(root_fd, replaced))
+                return 0;
         path = fake_tree_format("sys/kernel/livepatch/%s/transition", patch->name);
         if (!path)
                 return -ENOMEM;

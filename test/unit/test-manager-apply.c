@@ -429,6 +429,7 @@ TEST(a_cumulative_patch_supersedes) {
 
         rig_start(&rig);
         rig_control(&rig, "replace.lp_two", "1");
+        rig_control(&rig, "replaced-ms", "300");
         rig_apply_done(&rig, "one", false);
         rig_apply_done(&rig, "two", false);
         /* Told without anybody's asking. */

@@ -9,6 +9,7 @@
 #include "test.h"
 
 #define KLP "sys/kernel/livepatch/lp_one"
+#define OTHER "sys/kernel/livepatch/lp_other"
 #define MODULE "sys/module/lp_one"
 #define TASK "proc/1/task/1/patch_state"
 
@@ -138,6 +139,48 @@ TEST(over_before_anybody_looked) {
         ASSERT_EQ(f.how, TRANSITION_PATCHED);
         ASSERT_EQ(run_for(&f, 100 * USEC_PER_MSEC), 0);
         ASSERT_EQ(f.n_ended, 1);
+}
+
+TEST(what_it_has_replaced_goes_after_it) {
+        _cleanup_follower_ Follower f = { .free_when_ended = true };
+        int root_fd = test_tmpdir();
+
+        load("1", "1");
+        test_write_file(root_fd, OTHER "/enabled", "1\n");
+        test_write_file(root_fd, OTHER "/transition", "0\n");
+        follow(&f, USEC_INFINITY);
+        (void) run_for(&f, 20 * USEC_PER_MSEC);
+        set(OTHER "/enabled", "0");
+        set(KLP "/transition", "0");
+        (void) run_for(&f, 300 * USEC_PER_MSEC);
+        ASSERT_EQ(f.n_ended, 0);
+        ASSERT_EQ(unlinkat(root_fd, OTHER "/enabled", 0), 0);
+        run_until_ended(&f, USEC_PER_SEC);
+        ASSERT_EQ(f.how, TRANSITION_PATCHED);
+}
+
+TEST(what_is_below_it_stays) {
+        _cleanup_follower_ Follower f = { .free_when_ended = true };
+
+        load("1", "0");
+        test_write_file(test_tmpdir(), OTHER "/enabled", "1\n");
+        test_write_file(test_tmpdir(), OTHER "/transition", "0\n");
+        follow(&f, USEC_INFINITY);
+        run_until_ended(&f, USEC_PER_SEC);
+        ASSERT_EQ(f.how, TRANSITION_PATCHED);
+}
+
+TEST(what_is_off_and_never_goes) {
+        _cleanup_follower_ Follower f = { .free_when_ended = true };
+
+        load("1", "0");
+        test_write_file(test_tmpdir(), OTHER "/enabled", "0\n");
+        test_write_file(test_tmpdir(), OTHER "/transition", "0\n");
+        follow(&f, USEC_INFINITY);
+        (void) run_for(&f, 3 * USEC_PER_SEC);
+        ASSERT_EQ(f.n_ended, 0);
+        run_until_ended(&f, 5 * USEC_PER_SEC);
+        ASSERT_EQ(f.how, TRANSITION_PATCHED);
 }
 
 TEST(over_a_little_later) {
