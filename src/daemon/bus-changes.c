@@ -33,7 +33,7 @@ struct BusChange {
 
 static const char *const manager_properties[] = { "Summary", "Problems", NULL };
 static const char *const job_properties[] = {
-        "State", "Progress", "TasksTotal", "TasksPending", "Result", "Error", NULL,
+        "State", "Progress", "TasksTotal", "TasksPending", "Stalled", "Result", "Error", NULL,
 };
 
 static const struct {

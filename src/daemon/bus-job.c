@@ -124,6 +124,12 @@ static int get_tasks_pending(sd_bus *b _unused_, const char *path _unused_, cons
         return sd_bus_message_append(reply, "u", job_tasks_pending(((const BusJob *) userdata)->job));
 }
 
+static int get_stalled(sd_bus *b _unused_, const char *path _unused_, const char *interface _unused_,
+                       const char *property _unused_, sd_bus_message *reply, void *userdata,
+                       sd_bus_error *error _unused_) {
+        return sd_bus_message_append(reply, "b", job_is_stalled(((const BusJob *) userdata)->job));
+}
+
 static int get_error(sd_bus *b _unused_, const char *path _unused_, const char *interface _unused_,
                      const char *property _unused_, sd_bus_message *reply, void *userdata,
                      sd_bus_error *error _unused_) {
@@ -149,6 +155,7 @@ static const sd_bus_vtable job_vtable[] = {
         SD_BUS_PROPERTY("Progress", "d", get_progress, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("TasksTotal", "u", get_tasks_total, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("TasksPending", "u", get_tasks_pending, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Stalled", "b", get_stalled, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Result", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Error", "(ss)", get_error, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_VTABLE_END,

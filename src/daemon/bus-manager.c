@@ -10,13 +10,10 @@
 
 #define NAME_SHOWN_MAX 128
 
-static int read_module_call(sd_bus_message *m, const BusOption *options, int *ret_fd, sd_bus_error *error) {
-        int r;
-
-        r = sd_bus_message_read_basic(m, 'h', ret_fd);
-        if (r < 0)
+static int read_descriptor(sd_bus_message *m, int *ret_fd, sd_bus_error *error) {
+        if (sd_bus_message_read_basic(m, 'h', ret_fd) < 0)
                 return bus_error_set_invalid_args(error, "The descriptor is missing. Nothing was changed.");
-        return bus_message_read_options(m, options, error);
+        return 0;
 }
 
 static int method_apply(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -28,7 +25,9 @@ static int method_apply(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         uid_t uid;
         int r, fd;
 
-        r = read_module_call(m, (const BusOption[]) { { .key = "runtime", .flag = &options.runtime }, {} }, &fd, error);
+        r = read_descriptor(m, &fd, error);
+        if (r >= 0)
+                r = bus_message_read_operation_options(m, &options, error);
         if (r < 0)
                 return r;
         r = bus_polkit_authorize(bus->polkit, m, bus_polkit_action_of_method(m), (PolkitDetail) {}, &uid, error);
@@ -53,7 +52,10 @@ static int method_stage(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         uid_t uid;
         int r, fd;
 
-        r = read_module_call(m, (const BusOption[]) { { .key = "reapply", .flag = &reapply }, {} }, &fd, error);
+        r = read_descriptor(m, &fd, error);
+        if (r >= 0)
+                r = bus_message_read_options(m, (const BusOption[]) { { .key = "reapply", .flag = &reapply }, {} },
+                                             error);
         if (r < 0)
                 return r;
         r = bus_polkit_authorize(bus->polkit, m, bus_polkit_action_of_method(m), (PolkitDetail) {}, &uid, error);

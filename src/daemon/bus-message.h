@@ -7,6 +7,7 @@
 #include <systemd/sd-bus.h>
 
 #include "common/macro.h"
+#include "daemon/operation-options.h"
 
 /* One known key of an a{sv}, and where its value goes, which decides its type; the list ends with a NULL key. */
 typedef struct BusOption {
@@ -18,6 +19,9 @@ typedef struct BusOption {
 
 /* Reads the a{sv}. An unknown key, a key given twice or a value of another type is InvalidArgs. */
 int bus_message_read_options(sd_bus_message *m, const BusOption *options, sd_bus_error *error);
+
+/* Those that Apply and Revert have in common (bus-job-options.c). */
+int bus_message_read_operation_options(sd_bus_message *m, OperationOptions *ret, sd_bus_error *error);
 
 /* A private copy of a received descriptor, which belongs to its message. */
 int bus_message_copy_fd(int fd, int *ret, sd_bus_error *error);

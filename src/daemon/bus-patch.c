@@ -94,8 +94,7 @@ static int method_apply(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         Bus *bus;
         int r;
 
-        r = bus_message_read_options(m, (const BusOption[]) { { .key = "runtime", .flag = &options.runtime }, {} },
-                                     error);
+        r = bus_message_read_operation_options(m, &options, error);
         if (r < 0)
                 return r;
         r = bus_patch_begin(userdata, m, &bus, &id, &uid, &request, error);
@@ -114,8 +113,7 @@ static int method_revert(sd_bus_message *m, void *userdata, sd_bus_error *error)
         Bus *bus;
         int r;
 
-        r = bus_message_read_options(m, (const BusOption[]) { { .key = "runtime", .flag = &options.runtime }, {} },
-                                     error);
+        r = bus_message_read_operation_options(m, &options, error);
         if (r < 0)
                 return r;
         r = bus_patch_begin(userdata, m, &bus, &id, &uid, &request, error);

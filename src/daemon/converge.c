@@ -198,7 +198,7 @@ static int resume(Manager *manager, const Patch *patch, Failure *f) {
                 .type = patch->runtime->pending_type,
                 .patch_id = patch->id,
                 .uid = patch->runtime->pending_by,
-                .options.runtime = patch->runtime->pending_runtime,
+                .options = patch->runtime->pending_options,
                 .resumed = true,
         };
         Job *job;

@@ -21,6 +21,7 @@ struct Job {
         bool resumed; /* an earlier process began it */
         unsigned tasks_total;
         unsigned tasks_pending;
+        bool stalled;
         double progress;
 
         Candidate *candidate; /* of an apply, until its operation takes it */
@@ -49,6 +50,7 @@ typedef struct JobParameters {
 int job_enqueue(Manager *manager, const JobParameters *parameters, Job **ret, Failure *f);
 void job_finish(Job *job, JobResult result, const Failure *failure);
 void job_changed(Job *job);
+void job_set_stalled(Job *job, bool stalled);
 void job_set_tasks(Job *job, unsigned total, unsigned pending);
 Job *job_free(Job *job);
 DEFINE_CLEANUP(Job *, job_free)

@@ -48,6 +48,10 @@ unsigned job_tasks_pending(const Job *job) {
         return job->tasks_pending;
 }
 
+bool job_is_stalled(const Job *job) {
+        return job->stalled;
+}
+
 uid_t job_uid(const Job *job) {
         return job->uid;
 }
@@ -68,6 +72,13 @@ void job_set_tasks(Job *job, unsigned total, unsigned pending) {
         job->tasks_pending = pending;
         if (!job->reapply)
                 job->progress = total > 0 ? (double) (total - pending) / total : 0;
+        job_changed(job);
+}
+
+void job_set_stalled(Job *job, bool stalled) {
+        if (job->stalled == stalled)
+                return;
+        job->stalled = stalled;
         job_changed(job);
 }
 
@@ -137,6 +148,7 @@ void job_finish(Job *job, JobResult result, const Failure *failure) {
         if (result == JOB_RESULT_DONE)
                 job->progress = 1;
         job->tasks_pending = 0;
+        job->stalled = false;
         if (manager->running == job)
                 manager->running = NULL;
         job->operation = operation_free(job->operation);

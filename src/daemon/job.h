@@ -25,6 +25,8 @@ const Failure *job_failure(const Job *job); /* code 0 when none */
 double job_progress(const Job *job);        /* 0.0 to 1.0 */
 unsigned job_tasks_total(const Job *job);
 unsigned job_tasks_pending(const Job *job);
+/* Its transition has taken longer than it may, and the job goes on. */
+bool job_is_stalled(const Job *job);
 uid_t job_uid(const Job *job);
 
 /* A queued job is taken off; a running transition is reversed (the job ends, later, with the result "canceled").

@@ -8,6 +8,7 @@
 
 #include "daemon/config.h"
 #include "daemon/job.h"
+#include "daemon/operation-options.h"
 #include "daemon/patch.h"
 #include "kmod/kernel-info.h"
 #include "kmod/klp-blockers.h"
@@ -70,11 +71,6 @@ bool manager_is_settling(const Manager *manager);
  * for limits and records. The reply's failure is NULL on success. */
 
 typedef void (*ManagerReply)(void *userdata, const Failure *failure, const Patch *patch, const Job *job);
-
-/* What a caller may want of an apply or a revert; all zero is the plain thing. Plain values: copied. */
-typedef struct OperationOptions {
-        bool runtime; /* what the next boot does stays as it is */
-} OperationOptions;
 
 /* Reads, verifies, inspects and judges the module, and queues a job: replies with that job. */
 int manager_apply_fd(Manager *manager, int fd, const OperationOptions *options, uid_t uid, ManagerReply reply,

@@ -167,9 +167,9 @@ static void on_canceled(void *userdata, Transaction *transaction) {
                 manager_set_record(operation->manager, operation->patch_id, TAKE_PTR(transaction->record_after));
         if (result == JOB_RESULT_STALLED)
                 (void) failure_set(&failure, REFUSED_STALLED,
-                                   "The transition of '%s' stalled and was reversed, as OnStall=revert says. The "
-                                   "function is as it was before. Try again when the tasks that stood in the way are "
-                                   "gone", operation->name);
+                                   "The transition of '%s' stalled and was reversed, as OnStall=revert or the caller's "
+                                   "option says. The kernel is as it was before. Try again when the tasks that stood "
+                                   "in the way are gone", operation->name);
         else
                 (void) failure_set(&failure, REFUSED_CANCELED,
                                    "Applying '%s' was canceled and the transition reversed. The kernel is as it was "

@@ -45,6 +45,13 @@ int operation_new_runtime(Operation *operation, bool pending, RuntimeRecord **re
 /* Puts in place which of the transaction's runtime records holds from now on. */
 void operation_take_runtime(Operation *operation, Transaction *transaction);
 
+/* operation-stall.c */
+uint64_t operation_stall_timeout(const Operation *operation);
+/* Whether a stall is answered by taking back what the job began. */
+bool operation_reverts_stall(const Operation *operation);
+/* For TransitionCallbacks. */
+void operation_stalled(void *userdata);
+
 /* operation-apply.c, operation-revert.c */
 void operation_apply_begin(Operation *operation, Patch *patch);
 void operation_apply_ended(Operation *operation, TransitionEnd how);

@@ -91,12 +91,17 @@ static void on_noted(void *userdata, Transaction *transaction) {
 
         operation->in_step = false;
         operation_take_runtime(operation, transaction);
-        if (operation->cancel_wanted) {
+        if (operation->cancel_wanted && operation->cancel_result == JOB_RESULT_STALLED)
+                (void) failure_set(&failure, REFUSED_STALLED,
+                                   "Reverting '%s' stalled and was reversed, as OnStall=revert or the caller's option "
+                                   "says. It is still applied. Try again when the tasks that stood in the way are gone",
+                                   operation->name);
+        else if (operation->cancel_wanted)
                 (void) failure_set(&failure, REFUSED_CANCELED,
                                    "Reverting '%s' was canceled and the transition reversed. It is still applied",
                                    operation->name);
-                return operation_end(operation, JOB_RESULT_CANCELED, &failure);
-        }
+        if (operation->cancel_wanted)
+                return operation_end(operation, operation->cancel_result, &failure);
         (void) failure_set(&failure, REFUSED_CONFLICT,
                            "Something other than livepatchd switched '%s' on again while it was being reverted. It is "
                            "still applied. Find out who did, then revert it again", operation->name);

@@ -51,7 +51,7 @@ int operation_new_runtime(Operation *operation, bool pending, RuntimeRecord **re
         runtime->applied_by = patch ? patch_applied_by(patch) : UID_UNKNOWN;
         runtime->pending = pending;
         runtime->pending_type = operation->type;
-        runtime->pending_runtime = operation->options.runtime;
+        runtime->pending_options = operation->options;
         runtime->pending_by = operation->uid;
         *ret = TAKE_PTR(runtime);
         return 0;
@@ -110,39 +110,15 @@ static void on_transition_progress(void *userdata, unsigned total, unsigned pend
         job_set_tasks(operation->job, total, pending);
 }
 
-static void on_transition_stalled(void *userdata) {
-        Operation *operation = userdata;
-        const Manager *manager = operation->manager;
-        /* At boot a stalled patch is left to finish in the background. */
-        bool revert = manager->config->on_stall == ON_STALL_REVERT && operation->type == JOB_APPLY &&
-                      !operation->cancel_wanted && !manager->reapplying_at_boot;
-        _cleanup_free_ char *pending = NULL;
-
-        if (asprintf(&pending, "%u", job_tasks_pending(operation->job)) < 0)
-                pending = NULL;
-        log_event(LOG_WARNING, LP_MESSAGE_STALLED,
-                  ((LogField[]){ { LP_FIELD_PATCH, operation->name },
-                                 { LP_FIELD_OPERATION, job_type_to_string(operation->type) },
-                                 { LP_FIELD_KERNEL, operation->release },
-                                 {} }),
-                  "The transition of '%s' has stalled: %s tasks have not switched; %s", operation->name,
-                  pending ?: "some", revert ? "reverting it" : "it goes on in the background");
-        if (!revert)
-                return;
-        operation->cancel_wanted = true;
-        operation->cancel_result = JOB_RESULT_STALLED;
-        operation_reverse(operation);
-}
-
 void operation_follow(Operation *operation) {
         static const TransitionCallbacks callbacks = {
                 .ended = on_transition_ended,
                 .progress = on_transition_progress,
-                .stalled = on_transition_stalled,
+                .stalled = operation_stalled,
         };
         Manager *manager = operation->manager;
         int r = transition_new(manager->event, manager->root_fd, manager->counter, operation->name,
-                               manager->config->stall_timeout_usec, &callbacks, operation, &operation->transition);
+                               operation_stall_timeout(operation), &callbacks, operation, &operation->transition);
 
         if (r < 0)
                 operation_end_errno(operation, r);
@@ -170,7 +146,10 @@ static int note_reversal(Operation *operation, RuntimeRecord **ret) {
         if (r < 0 || !applying)
                 return r;
         (*ret)->pending_type = operation->entry_created ? JOB_REMOVE : JOB_REVERT;
-        (*ret)->pending_runtime = true;
+        (*ret)->pending_options.runtime = true;
+        /* What is being taken back is not to be taken back again. */
+        (*ret)->pending_options.on_stall_given = true;
+        (*ret)->pending_options.on_stall = ON_STALL_WAIT;
         return 0;
 }
 
@@ -179,6 +158,7 @@ void operation_reverse(Operation *operation) {
         int r;
 
         operation->transition = transition_free(operation->transition);
+        job_set_stalled(operation->job, false);
         r = operation_transaction(operation, &transaction);
         if (r >= 0)
                 r = note_reversal(operation, &transaction->runtime_after);

@@ -38,6 +38,19 @@ static bool sha256_text_is_valid(const char *s) {
         return sha256_is_valid(s);
 }
 
+/* Earlier versions did not write these. */
+static void parse_stall_options(RecordReader *pending, OperationOptions *options) {
+        const json_t *timeout = json_object_get(pending->object, "stall_timeout");
+
+        if (json_is_string(timeout) && streq(json_string_value(timeout), "infinity"))
+                options->stall_timeout_usec = USEC_INFINITY;
+        else if (timeout)
+                record_read_uint(pending, "stall_timeout", OPERATION_STALL_TIMEOUT_MAX, &options->stall_timeout_usec);
+        options->on_stall_given = json_object_get(pending->object, "on_stall") != NULL;
+        if (options->on_stall_given)
+                record_read_enum(pending, "on_stall", on_stall_from_string, &options->on_stall);
+}
+
 static void parse_pending(RecordReader *reader, RuntimeRecord *record) {
         RecordReader pending = {
                 .object = record_read_container(reader, "pending", JSON_OBJECT),
@@ -48,7 +61,8 @@ static void parse_pending(RecordReader *reader, RuntimeRecord *record) {
                 return;
         record->pending = true;
         record_read_enum(&pending, "type", job_type_from_string, &record->pending_type);
-        record_read_bool(&pending, "runtime", &record->pending_runtime);
+        record_read_bool(&pending, "runtime", &record->pending_options.runtime);
+        parse_stall_options(&pending, &record->pending_options);
         record_read_uid(&pending, "by", &record->pending_by);
         reader->error = pending.error;
 }
@@ -95,6 +109,16 @@ int runtime_record_parse(const char *data, size_t size, RuntimeRecord **ret, Fai
         return 0;
 }
 
+static void format_stall_options(RecordWriter *pending, const OperationOptions *options) {
+        /* JSON's integers end at 2^63 - 1. */
+        if (options->stall_timeout_usec == USEC_INFINITY)
+                record_write_text(pending, "stall_timeout", "infinity");
+        else if (options->stall_timeout_usec > 0)
+                record_write_uint(pending, "stall_timeout", options->stall_timeout_usec);
+        if (options->on_stall_given)
+                record_write_text(pending, "on_stall", on_stall_to_string(options->on_stall));
+}
+
 static json_t *format_pending(RecordWriter *writer, const RuntimeRecord *record) {
         RecordWriter pending;
 
@@ -102,7 +126,8 @@ static json_t *format_pending(RecordWriter *writer, const RuntimeRecord *record)
                 return json_null();
         pending = (RecordWriter) { .object = json_object() };
         record_write_text(&pending, "type", job_type_to_string(record->pending_type));
-        record_write_bool(&pending, "runtime", record->pending_runtime);
+        record_write_bool(&pending, "runtime", record->pending_options.runtime);
+        format_stall_options(&pending, &record->pending_options);
         record_write_uid(&pending, "by", record->pending_by);
         return record_writer_finish(&pending, writer);
 }

@@ -7,6 +7,7 @@
 
 #include "common/failure.h"
 #include "common/types.h"
+#include "daemon/operation-options.h"
 #include "kmod/module-elf.h"
 #include "kmod/module-verify.h"
 
@@ -65,7 +66,7 @@ typedef struct RuntimeRecord {
         uid_t applied_by;
         bool pending;        /* an operation was begun and its end not recorded: the next start converges */
         JobType pending_type;
-        bool pending_runtime;
+        OperationOptions pending_options;
         uid_t pending_by;
         char *failure_error; /* D-Bus error name; NULL: no failure */
         char *failure_text;

@@ -38,6 +38,7 @@ FREEDESKTOP_ERROR = 'org.freedesktop.DBus.Error.'
 RELEASE = '6.1.0-56-amd64'
 STEP_MSEC = 30
 STEPS = 3
+JOB_OPTIONS = ['runtime', 'stall-timeout', 'on-stall']
 
 # The types of what Python cannot tell by itself.
 TYPES = {
@@ -73,7 +74,13 @@ def check_options(options, known):
     for key in options:
         if key not in known:
             raise Refused(FREEDESKTOP_ERROR + 'InvalidArgs', f'Unknown option {key}')
-    return {str(k): bool(v) for k, v in options.items()}
+    return {str(k): plain(v) for k, v in options.items()}
+
+
+def plain(value):
+    if isinstance(value, dbus.Boolean):
+        return bool(value)
+    return int(value) if isinstance(value, dbus.UInt64) else str(value)
 
 
 def die():
@@ -106,7 +113,7 @@ class Job(Properties):
     def __init__(self, manager, number, kind, patch, behaviour, error):
         super().__init__(manager.bus, f'{ROOT}/job/{number}', JOB, {
             'Id': number, 'Type': kind, 'Patch': patch, 'State': 'queued', 'Progress': 0.0, 'TasksTotal': 0,
-            'TasksPending': 0, 'Result': '', 'Error': ('', '')})
+            'TasksPending': 0, 'Stalled': False, 'Result': '', 'Error': ('', '')})
         self.manager, self.behaviour, self.error, self.steps = manager, behaviour, error, 0
         GLib.timeout_add(STEP_MSEC, self.step)
 
@@ -145,7 +152,7 @@ class Patch(Properties):
 
     def start_job(self, kind, options):
         log_call('Patch.' + kind.capitalize(), name=self.properties['Name'],
-                 options=check_options(options, ['runtime']))
+                 options=check_options(options, JOB_OPTIONS))
         return self.manager.start_job(kind, self, options)
 
     @dbus.service.method(PATCH, in_signature='a{sv}', out_signature='o')
@@ -254,7 +261,7 @@ class Manager(Properties):
     @dbus.service.method(MANAGER, in_signature='ha{sv}', out_signature='o')
     def Apply(self, module, options):
         patch = self.take_module(module)
-        log_call('Apply', name=patch.properties['Name'], options=check_options(options, ['runtime']))
+        log_call('Apply', name=patch.properties['Name'], options=check_options(options, JOB_OPTIONS))
         if patch.properties['State'] == 'applied':
             raise Refused('AlreadyApplied', f'Patch {patch.properties["Name"]} is applied already')
         return self.start_job('apply', patch, options)

@@ -167,6 +167,25 @@ class Hostile(harness.IntegrationTest):
             self.assertIn("'runtime'", self.assert_error(INVALID, self.with_options, 'Apply', {'runtime': value}))
         self.alive()
 
+    def test_stall_options(self):
+        path = self.client.stage(fixtures.module())
+        for options, text in [
+                ({'stall-timeout': GLib.Variant('s', '10min')}, "'stall-timeout'"),
+                ({'stall-timeout': GLib.Variant('u', 1)}, "'stall-timeout'"),
+                ({'stall-timeout': GLib.Variant('t', 366 * 86400 * 10**6)}, 'longer than a year'),
+                ({'stall-timeout': GLib.Variant('t', 2**64 - 2)}, 'longer than a year'),
+                ({'on-stall': GLib.Variant('b', True)}, "'on-stall'"),
+                ({'on-stall': GLib.Variant('s', '')}, "'wait' or 'revert'"),
+                ({'on-stall': GLib.Variant('s', 'Revert')}, "'wait' or 'revert'"),
+                ({'on-stall': GLib.Variant('s', '\x1b[2J' + 'x' * 10000)}, "'wait' or 'revert'")]:
+            for member in ['Apply', 'Revert']:
+                found = self.assert_error(INVALID, self.client.patch, path, member, '(a{sv})', options)
+                self.assertIn(text, found)
+                self.assertLess(len(found), 300)
+                self.assertNotIn('\x1b', found)
+        self.assertEqual(self.client.state(path), 'staged')
+        self.assertEqual(self.inserted(), [])
+
     def test_option_given_twice(self):
         pair = GLib.Variant('{sv}', ('runtime', GLib.Variant('b', True)))
         options = GLib.Variant.new_array(GLib.VariantType('{sv}'), [pair, pair])

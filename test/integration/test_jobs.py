@@ -41,7 +41,8 @@ class Jobs(harness.IntegrationTest):
         self.assertEqual(self.client.manager('ListJobs'), [path])
         self.assertEqual(self.job(path), {
             'Id': 1, 'Type': 'apply', 'Patch': 'lp_one', 'State': 'finished', 'Progress': 1.0,
-            'TasksTotal': self.job(path)['TasksTotal'], 'TasksPending': 0, 'Result': 'done', 'Error': ('', '')})
+            'TasksTotal': self.job(path)['TasksTotal'], 'TasksPending': 0, 'Stalled': False,
+            'Result': 'done', 'Error': ('', '')})
 
     def test_progress(self):
         self.control('transition-ms', 1500)

@@ -368,11 +368,15 @@ static uint32_t accepted_job(Rig *rig, Answer *answer, int r) {
         return id;
 }
 
-uint32_t rig_apply(Rig *rig, const char *module, bool runtime) {
+uint32_t rig_apply_with(Rig *rig, const char *module, const OperationOptions *options) {
         Answer answer = {};
 
-        return accepted_job(rig, &answer, manager_apply_fd(rig->manager, rig_open(module), RUNTIME(runtime), UID,
-                                                           on_answer, &answer, &answer.failure));
+        return accepted_job(rig, &answer, manager_apply_fd(rig->manager, rig_open(module), options, UID, on_answer,
+                                                           &answer, &answer.failure));
+}
+
+uint32_t rig_apply(Rig *rig, const char *module, bool runtime) {
+        return rig_apply_with(rig, module, RUNTIME(runtime));
 }
 
 uint32_t rig_apply_name(Rig *rig, const char *patch_id, bool runtime) {
@@ -382,11 +386,15 @@ uint32_t rig_apply_name(Rig *rig, const char *patch_id, bool runtime) {
                                                         &answer, &answer.failure));
 }
 
-uint32_t rig_revert(Rig *rig, const char *patch_id, bool runtime) {
+uint32_t rig_revert_with(Rig *rig, const char *patch_id, const OperationOptions *options) {
         Answer answer = {};
 
-        return accepted_job(rig, &answer, manager_revert(rig->manager, patch_id, RUNTIME(runtime), UID, on_answer,
-                                                         &answer, &answer.failure));
+        return accepted_job(rig, &answer, manager_revert(rig->manager, patch_id, options, UID, on_answer, &answer,
+                                                         &answer.failure));
+}
+
+uint32_t rig_revert(Rig *rig, const char *patch_id, bool runtime) {
+        return rig_revert_with(rig, patch_id, RUNTIME(runtime));
 }
 
 uint32_t rig_reapply(Rig *rig) {

@@ -89,8 +89,10 @@ void rig_run_for(Rig *rig, uint64_t usec);
 
 /* Operations that must be accepted; they wait for the answer, and return the job. */
 uint32_t rig_apply(Rig *rig, const char *module, bool runtime);
+uint32_t rig_apply_with(Rig *rig, const char *module, const OperationOptions *options);
 uint32_t rig_apply_name(Rig *rig, const char *patch_id, bool runtime);
 uint32_t rig_revert(Rig *rig, const char *patch_id, bool runtime);
+uint32_t rig_revert_with(Rig *rig, const char *patch_id, const OperationOptions *options);
 uint32_t rig_reapply(Rig *rig);
 void rig_stage(Rig *rig, const char *module, bool reapply);
 void rig_set_reapply(Rig *rig, const char *patch_id, bool reapply);

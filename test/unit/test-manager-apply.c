@@ -221,54 +221,6 @@ TEST(canceled_and_the_module_cannot_be_unloaded) {
         ASSERT_EQ(manager_n_jobs(rig.manager), 0);
 }
 
-TEST(a_stall_is_reversed_if_so_configured) {
-        _cleanup_rig_ Rig rig = {};
-        uint32_t id;
-
-        rig_prepare(&rig);
-        rig_configure(&rig, "StallTimeoutSec=1\nOnStall=revert");
-        rig_go_on(&rig);
-        rig_control(&rig, "transition-ms", "stall");
-        id = rig_apply(&rig, "one", false);
-        rig_expect(&rig, id, JOB_RESULT_STALLED);
-        ASSERT_EQ(job_failure(rig_job(&rig, id))->code, REFUSED_STALLED);
-        ASSERT_NULL(rig_patch(&rig, "lp_one"));
-        ASSERT_FALSE(rig_exists(&rig, "sys/module/lp_one"));
-}
-
-TEST(a_stall_is_waited_for_at_boot) {
-        _cleanup_rig_ Rig rig = {};
-        uint32_t id;
-
-        rig_prepare(&rig);
-        rig_configure(&rig, "StallTimeoutSec=1\nOnStall=revert");
-        rig_go_on(&rig);
-        rig_stage(&rig, "one", true);
-        manager_set_booting(rig.manager);
-        rig_control(&rig, "transition-ms", "stall");
-        id = rig_reapply(&rig);
-        rig_run_for(&rig, 2 * USEC_PER_SEC);
-        ASSERT_EQ(job_state(rig_job(&rig, id)), JOB_RUNNING);
-        rig_expect_state(&rig, "lp_one", PATCH_APPLYING);
-        rig_control(&rig, "transition-ms", "0");
-        rig_expect(&rig, id, JOB_RESULT_DONE);
-}
-
-TEST(a_stall_is_waited_for_by_default) {
-        _cleanup_rig_ Rig rig = {};
-        uint32_t id;
-
-        rig_prepare(&rig);
-        rig_configure(&rig, "StallTimeoutSec=1\nOnStall=wait");
-        rig_go_on(&rig);
-        rig_control(&rig, "transition-ms", "stall");
-        id = rig_apply(&rig, "one", false);
-        rig_run_for(&rig, 2 * USEC_PER_SEC);
-        ASSERT_EQ(job_state(rig_job(&rig, id)), JOB_RUNNING);
-        rig_control(&rig, "transition-ms", "0");
-        rig_expect(&rig, id, JOB_RESULT_DONE);
-}
-
 TEST(somebody_else_reverses_it) {
         _cleanup_rig_ Rig rig = {};
         uint32_t id;

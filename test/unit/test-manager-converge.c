@@ -20,7 +20,7 @@ static void note_pending(Rig *rig, JobType type, bool runtime) {
         ASSERT_OK(runtime_record_new("lp_one", &record));
         record->pending = true;
         record->pending_type = type;
-        record->pending_runtime = runtime;
+        record->pending_options.runtime = runtime;
         record->pending_by = UID;
         ASSERT_OK(runtime_record_format(record, &text));
         test_write_file(rig->root_fd, NOTE, text);

@@ -434,7 +434,10 @@ static void assert_same_runtime(const RuntimeRecord *a, const RuntimeRecord *b) 
         ASSERT_EQ(a->applied_by, b->applied_by);
         ASSERT_EQ(a->pending, b->pending);
         ASSERT_EQ(a->pending_type, b->pending_type);
-        ASSERT_EQ(a->pending_runtime, b->pending_runtime);
+        ASSERT_EQ(a->pending_options.runtime, b->pending_options.runtime);
+        ASSERT_EQ(a->pending_options.stall_timeout_usec, b->pending_options.stall_timeout_usec);
+        ASSERT_EQ(a->pending_options.on_stall_given, b->pending_options.on_stall_given);
+        ASSERT_EQ(a->pending_options.on_stall, b->pending_options.on_stall);
         ASSERT_EQ(a->pending_by, b->pending_by);
         ASSERT_TRUE(streq_ptr(a->failure_error, b->failure_error));
         ASSERT_TRUE(streq_ptr(a->failure_text, b->failure_text));
@@ -460,8 +463,15 @@ TEST(runtime_round_trip) {
         record->applied_by = 0;
         record->pending = true;
         record->pending_type = JOB_REVERT;
-        record->pending_runtime = true;
+        record->pending_options.runtime = true;
         record->pending_by = 1000;
+        assert_runtime_round_trip(record);
+        record->pending_options.stall_timeout_usec = 90 * USEC_PER_SEC;
+        record->pending_options.on_stall_given = true;
+        record->pending_options.on_stall = ON_STALL_REVERT;
+        assert_runtime_round_trip(record);
+        record->pending_options.stall_timeout_usec = USEC_INFINITY;
+        record->pending_options.on_stall = ON_STALL_WAIT;
         string(&record->failure_error, "org.livepatch.Error.Stalled");
         string(&record->failure_text, "It has stalled");
         assert_runtime_round_trip(record);
