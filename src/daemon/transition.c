@@ -4,15 +4,13 @@
 #include <time.h>
 
 #include "common/string-util.h"
+#include "daemon/task-pace.h"
 #include "daemon/transition.h"
 #include "kmod/klp-sysfs.h"
 #include "kmod/klp-tasks.h"
 
 #define POLL_FIRST_USEC (2 * USEC_PER_MSEC)
 #define POLL_LAST_USEC USEC_PER_SEC
-/* Between two counts of the tasks; grows with the time that counting takes, so that it costs 2 % at most. */
-#define COUNT_INTERVAL_USEC (500 * USEC_PER_MSEC)
-#define COUNT_COST_FACTOR 50
 /* What work items of the kernel do after a transition (klp_free_patch_work_fn() in kernel/livepatch/core.c) comes
  * within a moment, or never: the reference to a patch that was forced is kept for good (klp_force_transition() in
  * kernel/livepatch/transition.c). */
@@ -38,6 +36,8 @@ struct Transition {
         sd_event_source *poll;
         sd_event_source *stall;
         uint64_t interval_usec;
+        TaskPace pace;
+        unsigned n_pending; /* as last counted */
         uint64_t next_count_usec;
         uint64_t cleanup_usec; /* since when the kernel cleans up behind it; 0: it does not */
         TaskCount *count;   /* one that is under way */
@@ -65,7 +65,9 @@ static void count_done(void *context, bool canceled) {
         if (transition) {
                 transition->count = NULL;
                 transition->next_count_usec =
-                        now_monotonic() + MAX((uint64_t) COUNT_INTERVAL_USEC, count->cost_usec * COUNT_COST_FACTOR);
+                        now_monotonic() + task_pace_next(&transition->pace, count->cost_usec,
+                                                         count->r >= 0 && count->pending != transition->n_pending);
+                transition->n_pending = count->pending;
                 if (!canceled && count->r >= 0)
                         transition->callbacks.progress(transition->userdata, count->total, count->pending);
         }
