@@ -19,6 +19,8 @@ struct Operation {
 
         Transition *transition;
         sd_event_source *timer; /* first step, and waiting for somebody else's transition */
+        uint64_t foreign_interval_usec; /* of the looks at that; 0: it does not wait for one */
+        uint64_t foreign_since_usec;
         bool in_step;           /* a transaction is under way */
         bool past_return;       /* the transition is over, only records are left to write */
         bool cancel_wanted;
@@ -49,6 +51,9 @@ void operation_take_runtime(Operation *operation, Transaction *transaction);
 uint64_t operation_stall_timeout(const Operation *operation);
 /* Whether a stall is answered by taking back what the job began. */
 bool operation_reverts_stall(const Operation *operation);
+/* Another patch's transition, which livepatchd did not begin, is in the way. True: it was for too long, and the
+ * operation has ended. */
+bool operation_gives_up_on(Operation *operation, const char *owner);
 /* For TransitionCallbacks. */
 void operation_stalled(void *userdata);
 

@@ -9,8 +9,10 @@
 #include "daemon/job-internal.h"
 #include "daemon/operation-internal.h"
 
-/* Between two looks at somebody else's transition; the kernel runs one at a time. */
-#define FOREIGN_TRANSITION_USEC (200 * USEC_PER_MSEC)
+/* Between two looks at somebody else's transition, the kernel runs one at a time: often when its log has news, and
+ * ever more rarely when it has none. */
+#define FOREIGN_FIRST_USEC (2 * USEC_PER_MSEC)
+#define FOREIGN_LAST_USEC USEC_PER_SEC
 
 /* Between two looks at the disk worker. */
 #define DISK_BUSY_USEC (5 * USEC_PER_MSEC)
@@ -184,28 +186,50 @@ int operation_cancel(Operation *operation, Failure *f) {
         return 0;
 }
 
-void operation_wake(Operation *operation) {
-        if (operation->transition)
-                transition_wake(operation->transition);
-}
-
 static void begin_again_in(Operation *operation, uint64_t usec) {
         (void) sd_event_source_set_time_relative(operation->timer, usec);
         (void) sd_event_source_set_enabled(operation->timer, SD_EVENT_ONESHOT);
 }
 
 void operation_begin_later(Operation *operation) {
-        begin_again_in(operation, FOREIGN_TRANSITION_USEC);
+        uint64_t usec = operation->foreign_interval_usec;
+
+        operation->foreign_interval_usec = MAX(MIN(usec * 3 / 2, FOREIGN_LAST_USEC), FOREIGN_FIRST_USEC);
+        begin_again_in(operation, operation->foreign_interval_usec);
+}
+
+void operation_wake(Operation *operation) {
+        if (operation->transition)
+                transition_wake(operation->transition);
+        else if (operation->foreign_interval_usec > 0 && !operation->in_step && !operation->past_return) {
+                /* The line comes just before the state is in place: a short series of looks follows. */
+                operation->foreign_interval_usec = FOREIGN_FIRST_USEC;
+                begin_again_in(operation, FOREIGN_FIRST_USEC);
+        }
 }
 
 /* Another patch is in transition. What is not in the kernel needs not wait for it to be forgotten. */
-static bool foreign_transition_is_in_the_way(Operation *operation, const Patch *patch) {
+static bool foreign_transition_is_in_the_way(Operation *operation, const Patch *patch, char **ret_owner) {
         _cleanup_free_ char *owner = NULL;
 
         if (operation->type != JOB_APPLY && patch && !patch->klp && !patch->module.present)
                 return false;
-        return klp_sysfs_transition_owner(operation->manager->root_fd, &owner) >= 0 && owner &&
-               !streq(owner, operation->name);
+        if (klp_sysfs_transition_owner(operation->manager->root_fd, &owner) < 0 || !owner ||
+            streq(owner, operation->name))
+                return false;
+        *ret_owner = TAKE_PTR(owner);
+        return true;
+}
+
+static void begin(Operation *operation, Patch *patch) {
+        operation->foreign_interval_usec = 0;
+        job_set_stalled(operation->job, false);
+        if (!patch)
+                operation_end_errno(operation, -ENOENT);
+        else if (operation->type == JOB_APPLY)
+                operation_apply_begin(operation, patch);
+        else
+                operation_revert_begin(operation, patch);
 }
 
 static void end_before_beginning(Operation *operation) {
@@ -216,6 +240,7 @@ static void end_before_beginning(Operation *operation) {
 }
 
 static int on_begin(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata) {
+        _cleanup_free_ char *owner = NULL;
         Operation *operation = userdata;
         Patch *patch;
 
@@ -232,14 +257,10 @@ static int on_begin(sd_event_source *source _unused_, uint64_t usec _unused_, vo
         if (patch)
                 manager_refresh_patch(operation->manager, patch);
         patch = operation_patch(operation);
-        if (foreign_transition_is_in_the_way(operation, patch))
+        if (!foreign_transition_is_in_the_way(operation, patch, &owner))
+                begin(operation, patch);
+        else if (!operation_gives_up_on(operation, owner))
                 operation_begin_later(operation);
-        else if (!patch)
-                operation_end_errno(operation, -ENOENT);
-        else if (operation->type == JOB_APPLY)
-                operation_apply_begin(operation, patch);
-        else
-                operation_revert_begin(operation, patch);
         return 0;
 }
 

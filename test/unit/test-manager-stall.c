@@ -202,3 +202,50 @@ TEST(the_next_process_does_as_the_caller_said) {
         rig_expect(&rig, 1, JOB_RESULT_STALLED);
         ASSERT_FALSE(rig_exists(&rig, "sys/module/lp_one"));
 }
+
+/* As if somebody had called insmod(8), and the kernel could not switch all tasks. */
+static void stall_something_else(Rig *rig) {
+        rig_control(rig, "transition-ms.lp_two", "stall");
+        rig_insmod(rig, "two");
+}
+
+TEST(somebody_elses_transition_is_waited_for) {
+        _cleanup_rig_ Rig rig = {};
+        uint32_t id;
+
+        rig_start(&rig);
+        stall_something_else(&rig);
+        id = rig_apply_with(&rig, "one", &waiting);
+        RIG_WAIT(&rig, job_is_stalled(rig_job(&rig, id)));
+        ASSERT_FALSE(rig_exists(&rig, "sys/module/lp_one"));
+        rig_control(&rig, "transition-ms.lp_two", "0");
+        rig_expect(&rig, id, JOB_RESULT_DONE);
+        rig_expect_state(&rig, "lp_one", PATCH_APPLIED);
+}
+
+TEST(somebody_elses_transition_is_given_up_on) {
+        _cleanup_rig_ Rig rig = {};
+        uint32_t id;
+
+        rig_start(&rig);
+        stall_something_else(&rig);
+        id = rig_apply_with(&rig, "one", &reverting);
+        rig_expect(&rig, id, JOB_RESULT_STALLED);
+        ASSERT_CONTAINS(failure_text(job_failure(rig_job(&rig, id))), "'lp_two'");
+        ASSERT_NULL(rig_patch(&rig, "lp_one"));
+        ASSERT_EQ(rig_count_calls(&rig, "inserted", "lp_one"), 0);
+        rig_expect_state(&rig, "lp_two", PATCH_APPLYING);
+}
+
+TEST(canceled_while_it_waits_for_somebody_else) {
+        _cleanup_rig_ Rig rig = {};
+        uint32_t id;
+
+        rig_start(&rig);
+        stall_something_else(&rig);
+        id = rig_apply_with(&rig, "one", &waiting);
+        RIG_WAIT(&rig, job_is_stalled(rig_job(&rig, id)));
+        rig_cancel(&rig, id);
+        rig_expect(&rig, id, JOB_RESULT_CANCELED);
+        ASSERT_NULL(rig_patch(&rig, "lp_one"));
+}
