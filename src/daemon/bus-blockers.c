@@ -37,23 +37,10 @@ static int append_texts(sd_bus_message *m, const KlpBlocker *b) {
         return 0;
 }
 
-static int append_stack(sd_bus_message *m, const KlpBlocker *b) {
-        int r;
+static int append_stack(sd_bus_message *m, const void *userdata) {
+        const KlpBlocker *b = userdata;
 
-        r = sd_bus_message_open_container(m, SD_BUS_TYPE_DICT_ENTRY, "sv");
-        if (r < 0)
-                return r;
-        r = sd_bus_message_append_basic(m, 's', "stack");
-        if (r < 0)
-                return r;
-        r = sd_bus_message_open_container(m, SD_BUS_TYPE_VARIANT, "as");
-        if (r < 0)
-                return r;
-        r = bus_message_append_text_array(m, b->stack);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_close_container(m);
-        return r < 0 ? r : sd_bus_message_close_container(m);
+        return bus_message_append_text_array(m, b->stack);
 }
 
 static int append_blocker(sd_bus_message *m, const KlpBlocker *b, unsigned total) {
@@ -73,11 +60,12 @@ static int append_blocker(sd_bus_message *m, const KlpBlocker *b, unsigned total
         r = append_texts(m, b);
         if (r < 0)
                 return r;
-        r = append_stack(m, b);
+        r = bus_message_append_entry(m, "stack", "as", append_stack, b);
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-static int append_blockers(sd_bus_message *m, const KlpBlockerList *list) {
+static int append_blockers(sd_bus_message *m, const void *userdata) {
+        const KlpBlockerList *list = userdata;
         int r;
 
         r = sd_bus_message_open_container(m, SD_BUS_TYPE_ARRAY, "a{sv}");
@@ -92,18 +80,7 @@ static int append_blockers(sd_bus_message *m, const KlpBlockerList *list) {
 }
 
 static void reply_blockers(void *userdata, const Failure *failure, const KlpBlockerList *list) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *answer = NULL;
-        _cleanup_(bus_request_freep) BusRequest *request = userdata;
-        int r;
-
-        if (failure) {
-                bus_request_fail(request, failure);
-                return;
-        }
-        r = sd_bus_message_new_method_return(request->call, &answer);
-        if (r >= 0)
-                r = append_blockers(answer, list);
-        bus_request_finish(request, r, answer);
+        bus_request_reply(userdata, failure, append_blockers, list);
 }
 
 /* Kernel stacks are root's own (proc_pid_stack(5)), and with hidepid= so are command lines (proc(5)): whoever may not

@@ -72,7 +72,8 @@ static int append_object(sd_bus_message *m, const ModuleObject *object) {
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-static int append_object_array(sd_bus_message *m, const ModuleInfo *info) {
+static int append_objects(sd_bus_message *m, const void *userdata) {
+        const ModuleInfo *info = userdata;
         int r;
 
         r = sd_bus_message_open_container(m, SD_BUS_TYPE_ARRAY, "(sa(su))");
@@ -86,26 +87,8 @@ static int append_object_array(sd_bus_message *m, const ModuleInfo *info) {
         return sd_bus_message_close_container(m);
 }
 
-static int append_objects(sd_bus_message *m, const ModuleInfo *info) {
-        int r;
-
-        r = sd_bus_message_open_container(m, SD_BUS_TYPE_DICT_ENTRY, "sv");
-        if (r < 0)
-                return r;
-        r = sd_bus_message_append_basic(m, 's', "objects");
-        if (r < 0)
-                return r;
-        r = sd_bus_message_open_container(m, SD_BUS_TYPE_VARIANT, "a(sa(su))");
-        if (r < 0)
-                return r;
-        r = append_object_array(m, info);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_close_container(m);
-        return r < 0 ? r : sd_bus_message_close_container(m);
-}
-
-static int append_report(sd_bus_message *m, const InspectReport *report) {
+static int append_report(sd_bus_message *m, const void *userdata) {
+        const InspectReport *report = userdata;
         const ModuleInfo *info = report->info;
         int r;
 
@@ -115,7 +98,7 @@ static int append_report(sd_bus_message *m, const InspectReport *report) {
         r = append_texts(m, report);
         if (r < 0)
                 return r;
-        r = append_objects(m, info);
+        r = bus_message_append_entry(m, "objects", "a(sa(su))", append_objects, info);
         if (r < 0)
                 return r;
         r = bus_append_findings(m, report->findings);
@@ -130,18 +113,7 @@ static int append_report(sd_bus_message *m, const InspectReport *report) {
 }
 
 static void reply_report(void *userdata, const Failure *failure, const InspectReport *report) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *answer = NULL;
-        _cleanup_(bus_request_freep) BusRequest *request = userdata;
-        int r;
-
-        if (failure) {
-                bus_request_fail(request, failure);
-                return;
-        }
-        r = sd_bus_message_new_method_return(request->call, &answer);
-        if (r >= 0)
-                r = append_report(answer, report);
-        bus_request_finish(request, r, answer);
+        bus_request_reply(userdata, failure, append_report, report);
 }
 
 int bus_method_inspect(sd_bus_message *m, void *userdata, sd_bus_error *error) {

@@ -142,3 +142,23 @@ int bus_message_append_text_entry(sd_bus_message *m, const char *key, const char
                 return -ENOMEM;
         return sd_bus_message_append(m, "{sv}", key, "s", text);
 }
+
+int bus_message_append_entry(sd_bus_message *m, const char *key, const char *type, BusAppend append,
+                             const void *userdata) {
+        int r;
+
+        r = sd_bus_message_open_container(m, SD_BUS_TYPE_DICT_ENTRY, "sv");
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append_basic(m, 's', key);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_open_container(m, SD_BUS_TYPE_VARIANT, type);
+        if (r < 0)
+                return r;
+        r = append(m, userdata);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_close_container(m);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}

@@ -31,5 +31,10 @@ int bus_message_append_text(sd_bus_message *m, const char *s);
 
 int bus_message_append_text_array(sd_bus_message *m, char *const *l);
 
-/* Entries of an open a{sv}. */
+/* Writes what userdata is. */
+typedef int (*BusAppend)(sd_bus_message *m, const void *userdata);
+
+/* Entries of an open a{sv}; the value of the latter is one complete type, which append writes. */
 int bus_message_append_text_entry(sd_bus_message *m, const char *key, const char *value);
+int bus_message_append_entry(sd_bus_message *m, const char *key, const char *type, BusAppend append,
+                             const void *userdata);

@@ -34,7 +34,8 @@ static int append_finding(sd_bus_message *m, const Finding *f) {
         return sd_bus_message_close_container(m);
 }
 
-static int append_finding_array(sd_bus_message *m, const FindingList *findings) {
+static int append_finding_array(sd_bus_message *m, const void *userdata) {
+        const FindingList *findings = userdata;
         int r;
 
         r = sd_bus_message_open_container(m, SD_BUS_TYPE_ARRAY, "a{sv}");
@@ -49,22 +50,7 @@ static int append_finding_array(sd_bus_message *m, const FindingList *findings) 
 }
 
 int bus_append_findings(sd_bus_message *m, const FindingList *findings) {
-        int r;
-
-        r = sd_bus_message_open_container(m, SD_BUS_TYPE_DICT_ENTRY, "sv");
-        if (r < 0)
-                return r;
-        r = sd_bus_message_append_basic(m, 's', "findings");
-        if (r < 0)
-                return r;
-        r = sd_bus_message_open_container(m, SD_BUS_TYPE_VARIANT, "aa{sv}");
-        if (r < 0)
-                return r;
-        r = append_finding_array(m, findings);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_close_container(m);
-        return r < 0 ? r : sd_bus_message_close_container(m);
+        return bus_message_append_entry(m, "findings", "aa{sv}", append_finding_array, findings);
 }
 
 static int append_step(sd_bus_message *m, const PlanStep *step) {
@@ -83,14 +69,20 @@ static int append_step(sd_bus_message *m, const PlanStep *step) {
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-static int append_steps(sd_bus_message *m, const PlanStep *steps, size_t n_steps) {
+typedef struct StepList {
+        const PlanStep *steps;
+        size_t n;
+} StepList;
+
+static int append_steps(sd_bus_message *m, const void *userdata) {
+        const StepList *list = userdata;
         int r;
 
         r = sd_bus_message_open_container(m, SD_BUS_TYPE_ARRAY, "a{sv}");
         if (r < 0)
                 return r;
-        for (size_t i = 0; i < n_steps; i++) {
-                r = append_step(m, &steps[i]);
+        for (size_t i = 0; i < list->n; i++) {
+                r = append_step(m, &list->steps[i]);
                 if (r < 0)
                         return r;
         }
@@ -98,18 +90,7 @@ static int append_steps(sd_bus_message *m, const PlanStep *steps, size_t n_steps
 }
 
 static void reply_plan(void *userdata, const Failure *failure, const PlanStep *steps, size_t n_steps) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *answer = NULL;
-        _cleanup_(bus_request_freep) BusRequest *request = userdata;
-        int r;
-
-        if (failure) {
-                bus_request_fail(request, failure);
-                return;
-        }
-        r = sd_bus_message_new_method_return(request->call, &answer);
-        if (r >= 0)
-                r = append_steps(answer, steps, n_steps);
-        bus_request_finish(request, r, answer);
+        bus_request_reply(userdata, failure, append_steps, &(StepList) { steps, n_steps });
 }
 
 static int read_names(sd_bus_message *m, char ***ret, sd_bus_error *error) {

@@ -25,73 +25,52 @@ BusRequest *bus_request_free(BusRequest *request) {
         return NULL;
 }
 
-void bus_request_finish(BusRequest *request, int r, sd_bus_message *answer) {
-        bus_changes_flush(request->bus);
-        if (r >= 0)
-                r = sd_bus_send(NULL, answer, NULL);
-        if (r < 0) {
-                (void) log_debug_errno(r, "Failed to answer %s(): %m", sd_bus_message_get_member(request->call));
-                (void) sd_bus_reply_method_errno(request->call, r, NULL);
-        }
-}
-
-void bus_request_fail(BusRequest *request, const Failure *failure) {
+void bus_request_reply(BusRequest *request, const Failure *failure, BusAppend append, const void *what) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *answer = NULL;
+        _cleanup_(bus_request_freep) BusRequest *done = request;
         int r;
 
         bus_changes_flush(request->bus);
-        r = bus_reply_failure(request->call, failure);
+        if (failure)
+                r = bus_reply_failure(request->call, failure);
+        else {
+                r = sd_bus_message_new_method_return(request->call, &answer);
+                if (r >= 0 && append)
+                        r = append(answer, what);
+                if (r >= 0)
+                        r = sd_bus_send(NULL, answer, NULL);
+                if (r < 0)
+                        (void) sd_bus_reply_method_errno(request->call, r, NULL);
+        }
         if (r < 0)
                 (void) log_debug_errno(r, "Failed to answer %s(): %m", sd_bus_message_get_member(request->call));
 }
 
-static void reply_path(BusRequest *request, int r, const char *path) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *answer = NULL;
+static int append_job_path(sd_bus_message *m, const void *userdata) {
+        _cleanup_free_ char *path = NULL;
+        int r = bus_job_path(job_id(userdata), &path);
 
-        if (r >= 0)
-                r = sd_bus_message_new_method_return(request->call, &answer);
-        if (r >= 0)
-                r = sd_bus_message_append_basic(answer, 'o', path);
-        bus_request_finish(request, r, answer);
+        return r < 0 ? r : sd_bus_message_append_basic(m, 'o', path);
+}
+
+static int append_patch_path(sd_bus_message *m, const void *userdata) {
+        _cleanup_free_ char *path = NULL;
+        int r = bus_patch_path(userdata, &path);
+
+        return r < 0 ? r : sd_bus_message_append_basic(m, 'o', path);
 }
 
 void bus_request_reply_job(void *userdata, const Failure *failure, const Patch *patch _unused_, const Job *job) {
-        _cleanup_(bus_request_freep) BusRequest *request = userdata;
-        _cleanup_free_ char *path = NULL;
-        int r;
-
-        if (failure) {
-                bus_request_fail(request, failure);
-                return;
-        }
-        r = bus_job_path(job_id(job), &path);
-        reply_path(request, r, path);
+        bus_request_reply(userdata, failure, append_job_path, job);
 }
 
 void bus_request_reply_patch(void *userdata, const Failure *failure, const Patch *patch, const Job *job _unused_) {
-        _cleanup_(bus_request_freep) BusRequest *request = userdata;
-        _cleanup_free_ char *path = NULL;
-        int r;
-
-        if (failure) {
-                bus_request_fail(request, failure);
-                return;
-        }
-        r = bus_patch_path(patch, &path);
-        reply_path(request, r, path);
+        bus_request_reply(userdata, failure, append_patch_path, patch);
 }
 
 void bus_request_reply_empty(void *userdata, const Failure *failure, const Patch *patch _unused_,
                              const Job *job _unused_) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *answer = NULL;
-        _cleanup_(bus_request_freep) BusRequest *request = userdata;
-        int r;
-
-        if (failure) {
-                bus_request_fail(request, failure);
-                return;
-        }
-        r = sd_bus_message_new_method_return(request->call, &answer);
-        bus_request_finish(request, r, answer);
+        bus_request_reply(userdata, failure, NULL, NULL);
 }
 
 int bus_request_begun(BusRequest **request, int r, const Failure *failure, sd_bus_error *error) {

@@ -5,6 +5,7 @@
 #include <systemd/sd-bus.h>
 
 #include "daemon/bus-internal.h"
+#include "daemon/bus-message.h"
 
 typedef struct BusRequest {
         Bus *bus;
@@ -20,15 +21,15 @@ DEFINE_CLEANUP(BusRequest *, bus_request_free)
 int bus_patch_begin(const BusPatch *found, sd_bus_message *m, Bus **ret_bus, char **ret_id, uid_t *ret_uid,
                     BusRequest **ret, sd_bus_error *error);
 
+/* Answers with the failure or, without one, with what append writes of what (NULL: nothing), and frees the request.
+ * Announces first what led to it. */
+void bus_request_reply(BusRequest *request, const Failure *failure, BusAppend append, const void *what);
+
 /* For ManagerReply, with a BusRequest as userdata, which they free: answer with the job's path, the patch's path, or
  * nothing; or with the failure. An answer to somebody who has left the bus is lost, and that is all right. */
 void bus_request_reply_job(void *userdata, const Failure *failure, const Patch *patch, const Job *job);
 void bus_request_reply_patch(void *userdata, const Failure *failure, const Patch *patch, const Job *job);
 void bus_request_reply_empty(void *userdata, const Failure *failure, const Patch *patch, const Job *job);
-
-/* Sends the answer that has been made, or the failure if r < 0; announces first what led to it. */
-void bus_request_finish(BusRequest *request, int r, sd_bus_message *answer);
-void bus_request_fail(BusRequest *request, const Failure *failure);
 
 /* What a handler returns after it called the core with a request as userdata: on success the core answers. */
 int bus_request_begun(BusRequest **request, int r, const Failure *failure, sd_bus_error *error);

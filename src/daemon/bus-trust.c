@@ -11,19 +11,12 @@
 /* SHA-256 as openssl(1) prints it: 64 digits and 31 colons. */
 #define FINGERPRINT_LENGTH_MAX 95
 
-static void reply_fingerprint(void *userdata, const Failure *failure, const char *fingerprint) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *answer = NULL;
-        _cleanup_(bus_request_freep) BusRequest *request = userdata;
-        int r;
+static int append_fingerprint(sd_bus_message *m, const void *userdata) {
+        return bus_message_append_text(m, userdata);
+}
 
-        if (failure) {
-                bus_request_fail(request, failure);
-                return;
-        }
-        r = sd_bus_message_new_method_return(request->call, &answer);
-        if (r >= 0)
-                r = bus_message_append_text(answer, fingerprint);
-        bus_request_finish(request, r, answer);
+static void reply_fingerprint(void *userdata, const Failure *failure, const char *fingerprint) {
+        bus_request_reply(userdata, failure, append_fingerprint, fingerprint);
 }
 
 static void reply_removed(void *userdata, const Failure *failure, const char *fingerprint _unused_) {
