@@ -132,6 +132,6 @@ int bus_method_plan(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         r = bus_request_new(bus, m, &request);
         if (r < 0)
                 return bus_error_set_errno(error, r);
-        r = manager_plan(bus->manager, names, reply_plan, request, &failure);
+        r = manager_plan(bus->manager, names, uid, reply_plan, request, &failure);
         return bus_request_begun(&request, r, &failure, error);
 }

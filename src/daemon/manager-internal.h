@@ -8,6 +8,7 @@
 #include "daemon/store.h"
 #include "daemon/worker.h"
 
+typedef struct Plan Plan;
 typedef struct Request Request;
 typedef struct Transaction Transaction;
 
@@ -30,7 +31,7 @@ struct Manager {
 
         Request **requests; /* modules being read and judged */
         size_t n_requests;
-        unsigned n_plans; /* being made */
+        Plan *plans; /* being made */
 
         Worker *disk;    /* one thread: store writes and kernel calls, in order */
         Worker *reader;  /* reads and verifies what callers hand in; a slow file system blocks only its own request */

@@ -12,9 +12,6 @@
 #include "daemon/policy.h"
 #include "daemon/reapply.h"
 
-/* Each holds a descriptor for every patch in it. */
-#define PLANS_MAX 16
-
 static const char *const action_table[_PLAN_ACTION_MAX] = {
         [PLAN_APPLY] = "apply",
         [PLAN_REPLACE] = "replace",
@@ -39,8 +36,10 @@ typedef struct PlanItem {
         Failure failure;
 } PlanItem;
 
-typedef struct Plan {
+struct Plan {
         Manager *manager;
+        Plan *next; /* of those being made */
+        uid_t uid;
         int root_fd;
         PlanItem *items;
         size_t n_items;
@@ -52,7 +51,7 @@ typedef struct Plan {
         PlanStep *steps;
         size_t n_steps;
         char **live; /* ids, as they would be after the steps so far */
-} Plan;
+};
 
 static void item_done(PlanItem *item) {
         safe_close(item->fd);
@@ -64,9 +63,19 @@ static void item_done(PlanItem *item) {
         free(item->sha256);
 }
 
+static void plan_unlink(Plan *plan) {
+        Plan **link = &plan->manager->plans;
+
+        while (*link && *link != plan)
+                link = &(*link)->next;
+        if (*link)
+                *link = plan->next;
+}
+
 static Plan *plan_free(Plan *plan) {
         if (!plan)
                 return NULL;
+        plan_unlink(plan);
         for (size_t i = 0; i < plan->n_items; i++)
                 item_done(&plan->items[i]);
         for (size_t i = 0; i < plan->n_steps; i++) {
@@ -78,8 +87,6 @@ static Plan *plan_free(Plan *plan) {
         free(plan->steps);
         strv_free(plan->live);
         preflight_facts_done(&plan->facts);
-        if (plan->manager)
-                plan->manager->n_plans--;
         free(plan);
         return NULL;
 }
@@ -292,22 +299,44 @@ static void plan_done(void *context, bool canceled) {
         plan->reply(plan->userdata, failure.code != 0 ? &failure : NULL, plan->steps, plan->n_steps);
 }
 
-int manager_plan(Manager *manager, char *const *names, ManagerPlanReply reply, void *userdata, Failure *f) {
-        _cleanup_(plan_freep) Plan *plan = NULL;
-        int r;
+/* Each holds a descriptor for every patch in it. */
+static int check_plans(const Manager *manager, uid_t uid, Failure *f) {
+        unsigned n = 0;
 
-        if (manager->n_plans >= PLANS_MAX)
-                return failure_set(f, REFUSED_LIMITS_EXCEEDED,
-                                   "%u plans are being made already. Nothing was changed. Wait for some to end",
-                                   PLANS_MAX);
-        plan = calloc(1, sizeof(Plan));
+        for (const Plan *plan = manager->plans; plan; plan = plan->next)
+                n += plan->uid == uid;
+        if (n < manager->config->jobs_per_user_max)
+                return 0;
+        return failure_set(f, REFUSED_LIMITS_EXCEEDED,
+                           "%u plans of yours are being made already, which is the limit (JobsPerUserMax=). Nothing was "
+                           "changed. Wait for some to end", n);
+}
+
+static Plan *plan_new(Manager *manager, uid_t uid, ManagerPlanReply reply, void *userdata) {
+        Plan *plan = malloc(sizeof(Plan));
+
+        if (!plan)
+                return NULL;
+        *plan = (Plan) {
+                .manager = manager,
+                .next = manager->plans,
+                .uid = uid,
+                .root_fd = manager->root_fd,
+                .reply = reply,
+                .userdata = userdata,
+        };
+        return manager->plans = plan;
+}
+
+int manager_plan(Manager *manager, char *const *names, uid_t uid, ManagerPlanReply reply, void *userdata, Failure *f) {
+        _cleanup_(plan_freep) Plan *plan = NULL;
+        int r = check_plans(manager, uid, f);
+
+        if (r != 0)
+                return r;
+        plan = plan_new(manager, uid, reply, userdata);
         if (!plan)
                 return failure_oom(f);
-        plan->manager = manager;
-        plan->root_fd = manager->root_fd;
-        plan->reply = reply;
-        plan->userdata = userdata;
-        manager->n_plans++;
         manager_refresh_patches(manager);
         r = names && *names ? add_names(plan, names, f) : add_all(plan, f);
         if (r != 0)

@@ -26,4 +26,4 @@ typedef void (*ManagerPlanReply)(void *userdata, const Failure *failure, const P
 
 /* names: what applying these, one after the other, would do; none or NULL: what reapplying would. Asynchronous, as the
  * operations of manager.h are. */
-int manager_plan(Manager *manager, char *const *names, ManagerPlanReply reply, void *userdata, Failure *f);
+int manager_plan(Manager *manager, char *const *names, uid_t uid, ManagerPlanReply reply, void *userdata, Failure *f);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What one caller may have in work, and how long what has ended is kept. */
 
+#include "daemon/plan.h"
 #include "manager-fixture.h"
 #include "test.h"
 
@@ -147,4 +148,33 @@ TEST(finished_jobs_are_kept_for_a_while) {
         /* The oldest, but the one that ended last: its result can be read. */
         rig_expect(&rig, first, JOB_RESULT_DONE);
         ASSERT_NOT_NULL(manager_find_job(rig.manager, last));
+}
+
+static void on_plan(void *userdata, const Failure *failure, const PlanStep *steps _unused_, size_t n_steps) {
+        unsigned *n = userdata;
+
+        ASSERT_NULL(failure);
+        ASSERT_EQ(n_steps, 1);
+        (*n)++;
+}
+
+TEST(plans_of_one_user) {
+        _cleanup_rig_ Rig rig = {};
+        _cleanup_failure_ Failure failure = {};
+        unsigned n = 0;
+
+        rig_prepare(&rig);
+        rig_configure(&rig, "JobsPerUserMax=2");
+        rig_go_on(&rig);
+        rig_stage(&rig, "one", true);
+        for (size_t i = 0; i < 2; i++)
+                ASSERT_EQ(manager_plan(rig.manager, NULL, UID, on_plan, &n, NULL), 0);
+        ASSERT_EQ(manager_plan(rig.manager, NULL, UID, on_plan, &n, &failure), REFUSED_LIMITS_EXCEEDED);
+        ASSERT_CONTAINS(failure_text(&failure), "2 plans of yours");
+        ASSERT_CONTAINS(failure_text(&failure), "JobsPerUserMax=");
+        /* Others are not his to starve. */
+        ASSERT_EQ(manager_plan(rig.manager, NULL, OTHER_UID, on_plan, &n, NULL), 0);
+        RIG_WAIT(&rig, n == 3);
+        ASSERT_EQ(manager_plan(rig.manager, NULL, UID, on_plan, &n, NULL), 0);
+        RIG_WAIT(&rig, n == 4);
 }
