@@ -119,11 +119,11 @@ static void observe(Boot *boot) {
         manager_set_observer(boot->manager, &observer, boot);
 }
 
-static int prepare(Boot *boot, int root_fd, Failure *f) {
+static int prepare(Boot *boot, int root_fd, KernelInfo *kernel, Failure *f) {
         const Config *config;
         int r;
 
-        r = manager_new(boot->event, root_fd, &boot->manager, f);
+        r = manager_new(boot->event, root_fd, kernel, &boot->manager, f);
         if (r != 0)
                 return r;
         manager_set_booting(boot->manager);
@@ -203,7 +203,9 @@ static int summarize(const Boot *boot) {
         return good ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-static int run(Boot *boot, int root_fd) {
+/* Takes the kernel's facts over. */
+static int run(Boot *boot, int root_fd, KernelInfo *kernel) {
+        _cleanup_(kernel_info_freep) KernelInfo *facts = kernel;
         _cleanup_failure_ Failure failure = {};
         int r;
 
@@ -246,7 +248,7 @@ int boot_reapply(int root_fd) {
                           "No live patch is reapplied: %s", reason);
                 return EXIT_SUCCESS;
         }
-        r = run(&boot, root_fd);
+        r = run(&boot, root_fd, TAKE_PTR(kernel));
         return r < 0 ? EXIT_FAILURE : r;
 }
 

@@ -124,7 +124,7 @@ static int new_manager(sd_event *event, int root_fd, Manager **ret) {
         _cleanup_failure_ Failure failure = {};
         int r;
 
-        r = manager_new(event, root_fd, &manager, &failure);
+        r = manager_new(event, root_fd, NULL, &manager, &failure);
         if (r == 0) {
                 char **problems = manager_config(manager)->problems;
 

@@ -383,11 +383,12 @@ static int make_workers(Manager *manager) {
         return r;
 }
 
-int manager_new(sd_event *event, int root_fd, Manager **ret, Failure *f) {
+int manager_new(sd_event *event, int root_fd, KernelInfo *kernel, Manager **ret, Failure *f) {
         _cleanup_(manager_freep) Manager *manager = calloc(1, sizeof(Manager));
         int r;
 
-        if (!manager)
+        if (!manager) {
+                kernel_info_free(kernel);
                 return failure_oom(f);
         manager->event = sd_event_ref(event);
         manager->root_fd = root_fd;
@@ -395,8 +396,9 @@ int manager_new(sd_event *event, int root_fd, Manager **ret, Failure *f) {
         r = config_load(root_fd, &manager->config);
         if (r < 0)
                 return failure_set(f, r, "Failed to load the configuration: %s", strerror(-r));
-        r = kernel_info_read(root_fd, &manager->kernel);
+        r = kernel ? 0 : kernel_info_read(root_fd, &manager->kernel);
         if (r < 0)
+        manager->kernel = kernel;
                 return failure_set(f, r, "Failed to read facts about the kernel: %s", strerror(-r));
         r = make_workers(manager);
         if (r < 0)

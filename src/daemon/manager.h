@@ -27,8 +27,9 @@ typedef struct ManagerObserver {
         void (*manager_changed)(void *userdata); /* Summary or Problems */
 } ManagerObserver;
 
-/* root_fd: borrowed, must outlive the manager. Takes the store's lock (waiting for a reapply in progress). */
-int manager_new(sd_event *event, int root_fd, Manager **ret, Failure *f);
+/* root_fd: borrowed, must outlive the manager. kernel: taken over in any case; NULL: they are read. Takes the store's
+ * lock (waiting for a reapply in progress). */
+int manager_new(sd_event *event, int root_fd, KernelInfo *kernel, Manager **ret, Failure *f);
 
 /* Ends workers, answers what is pending with REFUSED_CANCELED. Leaves the kernel and the disk as they are. */
 Manager *manager_free(Manager *manager);

@@ -180,7 +180,7 @@ void rig_go_on(Rig *rig) {
 
         if (!rig->event)
                 ASSERT_OK(sd_event_new(&rig->event));
-        if (manager_new(rig->event, rig->root_fd, &rig->manager, &failure) != 0)
+        if (manager_new(rig->event, rig->root_fd, NULL, &rig->manager, &failure) != 0)
                 test_fail(__FILE__, __LINE__, "%s", failure_text(&failure));
         manager_set_observer(rig->manager, &observer, rig);
         if (manager_start(rig->manager, &failure) != 0)
