@@ -45,7 +45,7 @@ static int inspection_read(Inspection *i, int root_fd, int module_fd, Failure *f
         ModuleElfContext context = {};
         int r;
 
-        r = module_image_new_from_fd(module_fd, MODULE_FILE_MAX, &i->image, f);
+        r = module_image_new_from_fd(module_fd, MODULE_FILE_MAX, NULL, &i->image, f);
         if (r != 0)
                 return r;
         r = kernel_info_read(root_fd, &i->kernel);

@@ -35,10 +35,29 @@ static uint64_t now_realtime(void) {
         return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / NSEC_PER_USEC;
 }
 
+/* As it stands in livepatch.conf(5). */
+static int describe_limit(uint64_t size, char **ret) {
+        static const char *const units[] = { "", "K", "M", "G" };
+        size_t unit = 0;
+
+        while (unit + 1 < ELEMENTSOF(units) && size > 0 && size % KIB(1) == 0) {
+                size /= KIB(1);
+                unit++;
+        }
+        if (asprintf(ret, "ModuleSizeMax=%llu%s", (unsigned long long) size, units[unit]) >= 0)
+                return 0;
+        *ret = NULL;
+        return -ENOMEM;
+}
+
 static int read_image(const IngestRequest *request, ModuleImage **ret, Failure *f) {
         _cleanup_(module_image_unrefp) ModuleImage *image = NULL;
-        int r = module_image_new_from_fd(request->fd, request->size_max, &image, f);
+        _cleanup_free_ char *limit = NULL;
+        int r;
 
+        if (describe_limit(request->size_max, &limit) < 0)
+                return failure_oom(f);
+        r = module_image_new_from_fd(request->fd, request->size_max, limit, &image, f);
         if (r != 0)
                 return r;
         if (request->expected_sha256 && !streq(module_image_sha256(image), request->expected_sha256))

@@ -39,6 +39,7 @@ struct ModuleImage {
 typedef struct ImageWriter {
         int fd;
         uint64_t max_size;
+        const char *setting; /* what sets it; may be NULL */
         uint64_t n_read;
         uint64_t n_written;
         ModuleCompression compression;
@@ -59,12 +60,12 @@ static int create_memfd(void) {
         return fd < 0 ? negative_errno() : fd;
 }
 
-static int image_writer_init(ImageWriter *w, uint64_t max_size, Failure *f) {
+static int image_writer_init(ImageWriter *w, uint64_t max_size, const char *setting, Failure *f) {
         int fd = create_memfd();
 
         if (fd < 0)
                 return failure_set(f, fd, "Cannot create memory for the module: %s", strerror(-fd));
-        *w = (ImageWriter) { .fd = fd, .max_size = max_size };
+        *w = (ImageWriter) { .fd = fd, .max_size = max_size, .setting = setting };
         return 0;
 }
 
@@ -77,12 +78,18 @@ static int image_writer_write(void *userdata, const uint8_t *data, size_t size) 
         return write_all(w->fd, data, size);
 }
 
+/* "limit of 1024 bytes (ModuleSizeMax=1K)" */
+static int image_writer_refuse(const ImageWriter *w, const char *when, Failure *f) {
+        return failure_set(f, REFUSED_TOO_LARGE, "The module is larger than the limit of %llu bytes%s%s%s%s",
+                           (unsigned long long) w->max_size, w->setting ? " (" : "", strempty(w->setting),
+                           w->setting ? ")" : "", when);
+}
+
 static int image_writer_fail(const ImageWriter *w, int error, Failure *f) {
         const char *format = module_compression_to_string(w->compression);
 
         if (error == -EFBIG)
-                return failure_set(f, REFUSED_TOO_LARGE, "The module is larger than the limit of %llu bytes%s",
-                                   (unsigned long long) w->max_size, w->decompressor ? " when decompressed" : "");
+                return image_writer_refuse(w, w->decompressor ? " when decompressed" : "", f);
         if (error == -E2BIG)
                 return failure_set(f, REFUSED_TOO_LARGE,
                                    "Decompressing the module takes a %s window of more than %u MiB. "
@@ -100,8 +107,7 @@ static int image_writer_feed(ImageWriter *w, const uint8_t *data, size_t size, F
         int r;
 
         if (size > w->max_size - w->n_read)
-                return failure_set(f, REFUSED_TOO_LARGE, "The module is larger than the limit of %llu bytes",
-                                   (unsigned long long) w->max_size);
+                return image_writer_refuse(w, "", f);
         if (w->n_read == 0) {
                 w->compression = decompress_detect(data, size);
                 if (w->compression != MODULE_COMPRESSION_NONE) {
@@ -227,14 +233,15 @@ static int image_writer_send(ImageWriter *w, int fd, Failure *f) {
         return 0;
 }
 
-static int image_new_by_reading(int fd, bool stream, uint64_t max_size, ModuleImage **ret, Failure *f) {
+static int image_new_by_reading(int fd, bool stream, uint64_t max_size, const char *setting, ModuleImage **ret,
+                                Failure *f) {
         _cleanup_(image_writer_done) ImageWriter w = { .fd = -EBADF };
         _cleanup_free_ uint8_t *buffer = malloc(CHUNK_SIZE);
         int r;
 
         if (!buffer)
                 return failure_oom(f);
-        r = image_writer_init(&w, max_size, f);
+        r = image_writer_init(&w, max_size, setting, f);
         if (r != 0)
                 return r;
         for (;;) {
@@ -274,7 +281,7 @@ static const char *file_type(mode_t mode) {
         }
 }
 
-int module_image_new_from_fd(int fd, uint64_t max_size, ModuleImage **ret, Failure *f) {
+int module_image_new_from_fd(int fd, uint64_t max_size, const char *setting, ModuleImage **ret, Failure *f) {
         struct stat st;
         int flags;
 
@@ -289,18 +296,19 @@ int module_image_new_from_fd(int fd, uint64_t max_size, ModuleImage **ret, Failu
                 return failure_set(f, REFUSED_INVALID_FILE, "The module's descriptor is not open for reading");
         /* Only saves work: the size may change while the file is read. */
         if (st.st_size > 0 && (uint64_t) st.st_size > max_size)
-                return failure_set(f, REFUSED_TOO_LARGE, "The module has %llu bytes; the limit is %llu",
-                                   (unsigned long long) st.st_size, (unsigned long long) max_size);
-        return image_new_by_reading(fd, false, max_size, ret, f);
+                return failure_set(f, REFUSED_TOO_LARGE, "The module has %llu bytes; the limit is %llu%s%s%s",
+                                   (unsigned long long) st.st_size, (unsigned long long) max_size,
+                                   setting ? " (" : "", strempty(setting), setting ? ")" : "");
+        return image_new_by_reading(fd, false, max_size, setting, ret, f);
 }
 
 int module_image_new_from_stream(int fd, uint64_t max_size, ModuleImage **ret, Failure *f) {
-        return image_new_by_reading(fd, true, max_size, ret, f);
+        return image_new_by_reading(fd, true, max_size, NULL, ret, f);
 }
 
 int module_image_new_from_memory(const void *data, size_t size, uint64_t max_size, ModuleImage **ret, Failure *f) {
         _cleanup_(image_writer_done) ImageWriter w = { .fd = -EBADF };
-        int r = image_writer_init(&w, max_size, f);
+        int r = image_writer_init(&w, max_size, NULL, f);
 
         if (r == 0 && size > 0)
                 r = image_writer_feed(&w, data, size, f);

@@ -21,8 +21,9 @@ typedef enum ModuleCompression {
 /* Copies what a caller's descriptor holds (from offset 0, whatever its position) into a sealed memfd, decompressing
  * where the magic says so. Refuses what is not a readable regular file (REFUSED_INVALID_FILE: directories, FIFOs,
  * devices, O_PATH), is empty (REFUSED_MALFORMED_MODULE), or exceeds max_size bytes before or after decompression
- * (REFUSED_TOO_LARGE). max_size bounds memory, too. The caller keeps fd. Blocks on disk; not for the event loop. */
-int module_image_new_from_fd(int fd, uint64_t max_size, ModuleImage **ret, Failure *f);
+ * (REFUSED_TOO_LARGE). max_size bounds memory, too; setting: what sets it, for people, or NULL. The caller keeps fd.
+ * Blocks on disk; not for the event loop. */
+int module_image_new_from_fd(int fd, uint64_t max_size, const char *setting, ModuleImage **ret, Failure *f);
 
 /* The same from memory, for tests and for standard input already read. */
 int module_image_new_from_memory(const void *data, size_t size, uint64_t max_size, ModuleImage **ret, Failure *f);

@@ -20,7 +20,7 @@ static int verify(int root_fd, int fd, Failure *f) {
         _cleanup_(verified_module_unrefp) VerifiedModule *verified = NULL;
         int r;
 
-        r = module_image_new_from_fd(fd, SIZE_MAX_BYTES, &image, f);
+        r = module_image_new_from_fd(fd, SIZE_MAX_BYTES, NULL, &image, f);
         if (r != 0)
                 return r;
         r = trust_store_new(root_fd, &trust, f);

@@ -169,7 +169,8 @@ class Small(harness.IntegrationTest):
     config = 'ModuleSizeMax=4K\n'
 
     def test_too_large(self):
-        self.assertIn('4096', self.assert_error('TooLarge', self.client.apply, fixtures.module()))
+        text = self.assert_error('TooLarge', self.client.apply, fixtures.module())
+        self.assertIn('limit is 4096 (ModuleSizeMax=4K)', text)
         self.assertEqual((self.inserted(), self.stored()), ([], []))
 
 

@@ -141,7 +141,7 @@ static int load(int root_fd, char *argv[]) {
 
         if (fd < 0)
                 return argv[0] ? negative_errno() : -EINVAL;
-        r = module_image_new_from_fd(fd, MIB(64), &image, NULL);
+        r = module_image_new_from_fd(fd, MIB(64), NULL, &image, NULL);
         if (r != 0)
                 return -ENOEXEC;
         r = module_elf_inspect_untrusted(module_image_data(image), module_image_size(image), NULL, &info, NULL);

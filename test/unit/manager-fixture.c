@@ -277,7 +277,7 @@ void rig_insmod(Rig *rig, const char *module) {
         _cleanup_(module_info_freep) ModuleInfo *info = NULL;
         _cleanup_close_ int fd = rig_open(module);
 
-        ASSERT_EQ(module_image_new_from_fd(fd, MIB(64), &image, NULL), 0);
+        ASSERT_EQ(module_image_new_from_fd(fd, MIB(64), NULL, &image, NULL), 0);
         ASSERT_EQ(module_elf_inspect_untrusted(module_image_data(image), module_image_size(image), NULL, &info, NULL),
                   0);
         ASSERT_OK(fake_kernel_load(rig->root_fd, info));

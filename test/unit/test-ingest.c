@@ -108,12 +108,17 @@ TEST(the_policy_decides_about_an_unsigned_one) {
 
 TEST(too_large) {
         _cleanup_close_ int fd = rig_open("large");
+        _cleanup_failure_ Failure exact = {}, odd = {};
         IngestRequest r = request(fd);
         Candidate *candidate = NULL;
 
         trust_good();
         r.size_max = KIB(128);
-        ASSERT_EQ(ingest(&r, &candidate, NULL), REFUSED_TOO_LARGE);
+        ASSERT_EQ(ingest(&r, &candidate, &exact), REFUSED_TOO_LARGE);
+        ASSERT_CONTAINS(failure_text(&exact), "the limit is 131072 (ModuleSizeMax=128K)");
+        r.size_max = KIB(128) + 1;
+        ASSERT_EQ(ingest(&r, &candidate, &odd), REFUSED_TOO_LARGE);
+        ASSERT_CONTAINS(failure_text(&odd), "(ModuleSizeMax=131073)");
 }
 
 TEST(no_module_at_all) {

@@ -46,7 +46,7 @@ static void assert_fd_refused(int fd, uint64_t limit, int code, const char *text
         _cleanup_failure_ Failure f = {};
         ModuleImage *image = NULL;
 
-        ASSERT_EQ(module_image_new_from_fd(fd, limit, &image, &f), code);
+        ASSERT_EQ(module_image_new_from_fd(fd, limit, NULL, &image, &f), code);
         ASSERT_CONTAINS(f.text, text);
         ASSERT_NULL(image);
 }
@@ -135,7 +135,7 @@ TEST(file_changes_later_do_not_matter) {
 
         test_write_file(test_tmpdir(), "module", "some bytes");
         fd = openat(test_tmpdir(), "module", O_RDWR | O_CLOEXEC);
-        ASSERT_EQ(module_image_new_from_fd(fd, LIMIT, &image, NULL), 0);
+        ASSERT_EQ(module_image_new_from_fd(fd, LIMIT, NULL, &image, NULL), 0);
         ASSERT_EQ(pwrite(fd, "other", 5, 0), 5);
         ASSERT_TRUE(memcmp(module_image_data(image), "some bytes", 10) == 0);
         module_image_unref(image);
@@ -148,7 +148,7 @@ TEST(position_of_the_descriptor_does_not_matter) {
         test_write_file(test_tmpdir(), "module", "some bytes");
         fd = openat(test_tmpdir(), "module", O_RDONLY | O_CLOEXEC);
         ASSERT_EQ(lseek(fd, 5, SEEK_SET), 5);
-        ASSERT_EQ(module_image_new_from_fd(fd, LIMIT, &image, NULL), 0);
+        ASSERT_EQ(module_image_new_from_fd(fd, LIMIT, NULL, &image, NULL), 0);
         ASSERT_EQ(module_image_size(image), 10);
         ASSERT_EQ(lseek(fd, 0, SEEK_CUR), 5);
         module_image_unref(image);
@@ -162,7 +162,7 @@ TEST(large_file) {
 
         test_write_bytes(test_tmpdir(), "module", data, size);
         fd = openat(test_tmpdir(), "module", O_RDONLY | O_CLOEXEC);
-        ASSERT_EQ(module_image_new_from_fd(fd, size, &image, NULL), 0);
+        ASSERT_EQ(module_image_new_from_fd(fd, size, NULL, &image, NULL), 0);
         ASSERT_EQ(module_image_size(image), size);
         ASSERT_TRUE(memcmp(module_image_data(image), data, size) == 0);
         module_image_unref(image);
@@ -177,7 +177,7 @@ static void assert_digests(const char *data, size_t size, size_t payload_size) {
 
         test_write_bytes(test_tmpdir(), "module", data, size);
         fd = openat(test_tmpdir(), "module", O_RDONLY | O_CLOEXEC);
-        ASSERT_EQ(module_image_new_from_fd(fd, size, &image, NULL), 0);
+        ASSERT_EQ(module_image_new_from_fd(fd, size, NULL, &image, NULL), 0);
         sha256_hex(data, size, hex);
         ASSERT_STREQ(module_image_sha256(image), hex);
         SHA256((const uint8_t *) data, payload_size, payload);
@@ -209,7 +209,7 @@ TEST(file_without_a_size) {
         _cleanup_close_ int fd = open("/proc/cpuinfo", O_RDONLY | O_CLOEXEC);
         ModuleImage *image;
 
-        ASSERT_EQ(module_image_new_from_fd(fd, LIMIT, &image, NULL), 0);
+        ASSERT_EQ(module_image_new_from_fd(fd, LIMIT, NULL, &image, NULL), 0);
         ASSERT_TRUE(module_image_size(image) > 10);
         module_image_unref(image);
         assert_fd_refused(fd, 10, REFUSED_TOO_LARGE, "limit of 10 bytes");
@@ -245,7 +245,7 @@ TEST(size_limit) {
 
         test_write_file(test_tmpdir(), "module", "0123456789");
         fd = openat(test_tmpdir(), "module", O_RDONLY | O_CLOEXEC);
-        ASSERT_EQ(module_image_new_from_fd(fd, 10, &image, NULL), 0);
+        ASSERT_EQ(module_image_new_from_fd(fd, 10, NULL, &image, NULL), 0);
         module_image_unref(image);
         assert_fd_refused(fd, 9, REFUSED_TOO_LARGE, "has 10 bytes; the limit is 9");
         assert_refused("0123456789", 10, 9, REFUSED_TOO_LARGE, "the limit of 9 bytes");
