@@ -177,25 +177,37 @@ static double seconds_since(const Boot *boot) {
         return (double) (now - boot->started_usec) / (double) USEC_PER_SEC;
 }
 
+/* "; 2 records could not be read": what was to be applied by them is not among the missing. */
+static int describe_lost(const Boot *boot, char **ret) {
+        size_t n = manager_n_lost_records(boot->manager);
+
+        *ret = NULL;
+        if (n > 0 && asprintf(ret, "; %zu record%s could not be read", n, n == 1 ? "" : "s") < 0) {
+                *ret = NULL;
+                return -ENOMEM;
+        }
+        return 0;
+}
+
 static int summarize(const Boot *boot) {
         const KernelInfo *kernel = manager_kernel(boot->manager);
-        _cleanup_free_ char *missing = NULL;
+        _cleanup_free_ char *missing = NULL, *lost = NULL;
         size_t n_wanted, n_missing;
         bool good;
 
         manager_refresh_patches(boot->manager);
-        if (list_missing(boot, &n_wanted, &n_missing, &missing) < 0)
+        if (list_missing(boot, &n_wanted, &n_missing, &missing) < 0 || describe_lost(boot, &lost) < 0)
                 return log_error_errno(-ENOMEM, "Failed to sum up: %m");
-        good = n_missing == 0 && boot->failure.code == 0;
+        good = n_missing == 0 && !lost && boot->failure.code == 0;
         log_event(good ? LOG_NOTICE : LOG_WARNING, LP_MESSAGE_REAPPLY_DONE,
                   ((LogField[]) { { LP_FIELD_OPERATION, "reapply" },
                                   { LP_FIELD_KERNEL, kernel->release },
                                   { LP_FIELD_ERROR, boot->failure.code == 0 ? NULL :
                                                     failure_dbus_name(boot->failure.code) },
                                   {} }),
-                  "%zu of %zu live patches for kernel %s are applied after %.1f s%s%s%s%s%s",
+                  "%zu of %zu live patches for kernel %s are applied after %.1f s%s%s%s%s%s%s",
                   n_wanted - n_missing, n_wanted, kernel->release, seconds_since(boot),
-                  n_missing == 0 ? "" : "; not applied: ", strempty(missing),
+                  n_missing == 0 ? "" : "; not applied: ", strempty(missing), strempty(lost),
                   boot->expired ? "; the time budget is used up, a transition in progress goes on without supervision" :
                                   "",
                   boot->failure.code == 0 ? "" : "; ", boot->failure.code == 0 ? "" : failure_text(&boot->failure));
@@ -215,7 +227,7 @@ static int run(Boot *boot, int root_fd, KernelInfo *kernel) {
         (void) sd_event_now(boot->event, CLOCK_MONOTONIC, &boot->started_usec);
         (void) sd_event_add_signal(boot->event, NULL, SIGTERM, NULL, NULL);
         (void) sd_event_add_signal(boot->event, NULL, SIGINT, NULL, NULL);
-        r = prepare(boot, root_fd, &failure);
+        r = prepare(boot, root_fd, TAKE_PTR(facts), &failure);
         if (r != 0) {
                 log_error("No live patch is reapplied: %s", failure_text(&failure));
                 return -EIO;

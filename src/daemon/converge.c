@@ -93,6 +93,7 @@ static bool is_among(char *const *names, const char *name) {
                         return true;
         return false;
 }
+        manager->n_lost_records = list.n_lost;
 
 /* The package is gone: what was decided about its patch stays on the disk, for when it comes back, but there is nothing
  * to apply. */

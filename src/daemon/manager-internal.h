@@ -43,6 +43,7 @@ struct Manager {
         sd_event_source *guard_timer;
 
         char **problems;
+        size_t n_lost_records;
         const ManagerObserver *observer;
         void *observer_userdata;
         bool stopping;

@@ -61,6 +61,10 @@ char *const *manager_problems(const Manager *manager) {
         return manager->problems ?: none;
 }
 
+size_t manager_n_lost_records(const Manager *manager) {
+        return manager->n_lost_records;
+}
+
 /* ---- Patches ----------------------------------------------------------------------------------------------- */
 
 bool manager_is_this_kernel(const Manager *manager, const char *release) {
@@ -390,15 +394,16 @@ int manager_new(sd_event *event, int root_fd, KernelInfo *kernel, Manager **ret,
         if (!manager) {
                 kernel_info_free(kernel);
                 return failure_oom(f);
+        }
         manager->event = sd_event_ref(event);
         manager->root_fd = root_fd;
         manager->kmsg_fd = -EBADF;
+        manager->kernel = kernel;
         r = config_load(root_fd, &manager->config);
         if (r < 0)
                 return failure_set(f, r, "Failed to load the configuration: %s", strerror(-r));
         r = kernel ? 0 : kernel_info_read(root_fd, &manager->kernel);
         if (r < 0)
-        manager->kernel = kernel;
                 return failure_set(f, r, "Failed to read facts about the kernel: %s", strerror(-r));
         r = make_workers(manager);
         if (r < 0)

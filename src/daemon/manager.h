@@ -51,6 +51,8 @@ void manager_refresh_kernel(Manager *manager);
 void manager_refresh_patches(Manager *manager);
 /* NULL-terminated lines, valid until the next call into the manager. */
 char *const *manager_problems(const Manager *manager);
+/* Records that this start could not read, or set aside as damaged: nobody knows what they asked for. */
+size_t manager_n_lost_records(const Manager *manager);
 
 size_t manager_n_patches(const Manager *manager);
 const Patch *manager_patch(const Manager *manager, size_t i); /* sorted: this kernel first, then by order and name */

@@ -109,6 +109,7 @@ static int set_aside(Loader *loader, const Entry *entry, const char *why) {
 static int give_up(Loader *loader, const Entry *entry, int error, const Failure *why) {
         if (error == -ENOMEM)
                 return error;
+        loader->list.n_lost++;
         if (error == -EBADMSG)
                 return set_aside(loader, entry, failure_text(why));
         return report(loader, entry, strerror(-error), "it could not be read and is ignored");
@@ -253,6 +254,7 @@ static int load_all(Loader *loader) {
 
         if (r == -ENOENT || r == -ENOMEM)
                 return r == -ENOENT ? 0 : r;
+        loader->list.n_lost += r < 0;
         if (r < 0)
                 return add_problem(loader, STORE_STATE_PATH "/" LP_PATCHES_DIR_NAME " could not be read (%s): no "
                                    "staged patches are known", r == -EBADMSG ? failure_text(&why) : strerror(-r));

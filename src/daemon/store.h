@@ -30,6 +30,7 @@ DEFINE_CLEANUP(Store *, store_close)
 typedef struct RecordList {
         PatchRecord **records;
         size_t n;
+        size_t n_lost; /* entries that could not be read, this time or for good */
 } RecordList;
 void record_list_done(RecordList *list);
 

@@ -102,9 +102,14 @@ class Boot(BootTest):
         for i in range(2):
             self.client.apply_and_wait(fixtures.module(name=f'lp_{i}', build=i))
         self.write(f'var/lib/livepatch/patches/{fixtures.RELEASE}/lp_0/manifest.json', '{"format": 1, "na')
-        _, output = self.reboot()
-        self.assertEqual(self.inserted(), ['lp_1'])
+        status, output = self.reboot()
+        self.assertEqual((status, self.inserted()), (1, ['lp_1']), output)
         self.assertIn('lp_0', output)
+        self.assertIn('1 of 1', output)
+        self.assertIn('1 record could not be read', output)
+        # It was set aside: the next boot knows nothing of it.
+        status, output = self.reboot()
+        self.assertEqual((status, self.inserted()), (0, ['lp_1']), output)
 
     def test_revoked_meanwhile(self):
         self.client.apply_and_wait(fixtures.module())
