@@ -8,9 +8,8 @@
 #include "common/log.h"
 #include "common/names.h"
 #include "common/string-util.h"
-#include "daemon/ingest.h"
 #include "daemon/job-internal.h"
-#include "daemon/policy.h"
+#include "daemon/vendor.h"
 
 static void report_damage(Manager *manager, char *const *lines) {
         for (; lines && *lines; lines++) {
@@ -31,94 +30,6 @@ static int take_records(Manager *manager, RecordList *list) {
                 patch->record = TAKE_PTR(list->records[i]);
                 (void) patch_update(patch);
         }
-        return 0;
-}
-
-static int ingest_vendor(Manager *manager, const char *name, Candidate **ret, Failure *f) {
-        _cleanup_close_ int fd = store_open_vendor(manager->store, manager->kernel->release, name, f);
-        IngestRequest request = {
-                .root_fd = manager->root_fd,
-                .fd = fd,
-                .size_max = manager->config->module_size_max,
-                .policy = manager->config->signature_policy,
-                .skip_validity = true, /* installed with a package: judged by trust and revocation */
-        };
-        int r;
-
-        if (fd < 0)
-                return f->code != 0 ? f->code : fd;
-        r = ingest(&request, ret, f);
-        if (r != 0)
-                return r;
-        r = policy_check_module(manager->kernel, (*ret)->info, f);
-        if (r == 0 && !streq((*ret)->info->name, name))
-                r = failure_set(f, REFUSED_MALFORMED_MODULE, "The file holds the module '%s'", (*ret)->info->name);
-        return r;
-}
-
-/* The vendor's file decides what the patch is; a manifest of ours, only whether it is reapplied and when. */
-static int take_vendor(Manager *manager, const char *name) {
-        _cleanup_(candidate_freep) Candidate *candidate = NULL;
-        _cleanup_(patch_record_freep) PatchRecord *record = NULL;
-        _cleanup_failure_ Failure failure = {};
-        Patch *patch = manager_patch_by_id(manager, name);
-        int r;
-
-        if (patch && patch->record && patch->record->origin != ORIGIN_VENDOR)
-                return 0; /* the administrator's own build of the name comes first */
-        r = ingest_vendor(manager, name, &candidate, &failure);
-        if (r != 0)
-                return manager_add_problem(manager, "/usr/lib/livepatch/patches/%s/%s.ko is left out: %s",
-                                           manager->kernel->release, name, failure_text(&failure));
-        r = patch_record_new(candidate->info, verified_module_signature(candidate->verified),
-                             module_image_sha256(candidate->image), &record);
-        if (r < 0)
-                return r;
-        r = manager_make_patch(manager, name, manager->kernel->release, &patch);
-        if (r < 0)
-                return r;
-        record->origin = ORIGIN_VENDOR;
-        record->reapply = patch->record ? patch->record->reapply : true;
-        record->order = patch->record ? patch->record->order : 0; /* before what the administrator added */
-        record->staged_by = UID_UNKNOWN;
-        patch_record_free(patch->record);
-        patch->record = TAKE_PTR(record);
-        (void) patch_update(patch);
-        return 0;
-}
-
-static bool is_among(char *const *names, const char *name) {
-        for (; names && *names; names++)
-                if (streq(*names, name))
-                        return true;
-        return false;
-}
-        manager->n_lost_records = list.n_lost;
-
-/* The package is gone: what was decided about its patch stays on the disk, for when it comes back, but there is nothing
- * to apply. */
-static void leave_out_missing(Manager *manager, char *const *names) {
-        for (size_t i = 0; i < manager->n_patches; i++) {
-                Patch *patch = manager->patches[i];
-
-                if (patch->this_kernel && patch->record && patch->record->origin == ORIGIN_VENDOR &&
-                    !patch->module.present && !is_among(names, patch->name))
-                        patch->record = patch_record_free(patch->record);
-        }
-}
-
-static int take_vendor_patches(Manager *manager) {
-        _cleanup_strv_free_ char **names = NULL;
-        int r = store_list_vendor(manager->store, manager->kernel->release, &names);
-
-        if (r < 0 && r != -ENOENT)
-                return r;
-        for (char **name = names; name && *name; name++) {
-                r = take_vendor(manager, *name);
-                if (r < 0)
-                        return r;
-        }
-        leave_out_missing(manager, names);
         return 0;
 }
 
@@ -182,13 +93,14 @@ int manager_load_patches(Manager *manager, Failure *f) {
                 if (r < 0)
                         (void) failure_set(f, r, "Failed to take the records over: %s", strerror(-r));
         }
+        manager->n_lost_records = list.n_lost;
         record_list_done(&list);
         report_damage(manager, problems);
         if (r != 0)
                 return r;
         note_configuration(manager);
         manager_refresh_patches(manager);
-        r = take_vendor_patches(manager);
+        r = manager_take_vendor_patches(manager);
         if (r >= 0)
                 r = take_runtime_records(manager);
         return r < 0 ? failure_set(f, r, "Failed to read the state directories: %s", strerror(-r)) : 0;

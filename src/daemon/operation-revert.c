@@ -5,6 +5,7 @@
 #include "common/names.h"
 #include "common/string-util.h"
 #include "daemon/operation-internal.h"
+#include "daemon/vendor.h"
 
 static void end_failed(Operation *operation, const Failure *failure) {
         log_event(LOG_ERR, LP_MESSAGE_REVERT_FAILED,
@@ -16,6 +17,27 @@ static void end_failed(Operation *operation, const Failure *failure) {
                   "Failed to %s '%s': %s", job_type_to_string(operation->type), operation->name,
                   failure_text(failure));
         operation_end(operation, JOB_RESULT_FAILED, failure);
+}
+
+static void on_revealed(void *userdata) {
+        Operation *operation = userdata;
+
+        operation->in_step = false;
+        operation_end(operation, JOB_RESULT_DONE, NULL);
+}
+
+/* Before the job ends: who looks then sees all that there is. */
+static void end_removed(Operation *operation) {
+        const Patch *patch = operation_patch(operation);
+        int r = 0;
+
+        if (patch && patch->this_kernel)
+                r = manager_reveal_vendor(operation->manager, operation->name, on_revealed, operation);
+        if (r < 0)
+                log_debug_errno(r, "Failed to look for a package's build of '%s', ignoring: %m", operation->name);
+        operation->in_step = r > 0;
+        if (r <= 0)
+                operation_end(operation, JOB_RESULT_DONE, NULL);
 }
 
 static void on_forgotten(void *userdata, Transaction *transaction) {
@@ -36,7 +58,9 @@ static void on_forgotten(void *userdata, Transaction *transaction) {
                   operation->release);
         if (transaction->forget_record)
                 manager_set_record(manager, operation->patch_id, NULL);
-        else if (transaction->record_after)
+        if (removed)
+                return end_removed(operation);
+        if (transaction->record_after)
                 manager_set_record(manager, operation->patch_id, TAKE_PTR(transaction->record_after));
         operation_end(operation, JOB_RESULT_DONE, NULL);
 }

@@ -366,6 +366,37 @@ TEST(the_administrators_build_comes_before_the_vendors) {
         ASSERT_FALSE(rig_patch(&rig, "lp_two")->record->reapply);
 }
 
+TEST(removing_the_administrators_build_shows_the_vendors) {
+        _cleanup_rig_ Rig rig = {};
+
+        rig_start(&rig);
+        rig_stage(&rig, "two", false);
+        install_vendor(&rig, "two");
+        ASSERT_EQ(rig_remove(&rig, "lp_two", NULL), 0);
+        ASSERT_EQ(rig_patch(&rig, "lp_two")->record->origin, ORIGIN_VENDOR);
+        ASSERT_TRUE(rig_patch(&rig, "lp_two")->record->reapply);
+        rig_expect_state(&rig, "lp_two", PATCH_STAGED);
+        rig_expect(&rig, rig_apply_name(&rig, "lp_two", false), JOB_RESULT_DONE);
+        /* As the next start has it. */
+        rig_reboot(&rig);
+        ASSERT_EQ(rig_patch(&rig, "lp_two")->record->origin, ORIGIN_VENDOR);
+}
+
+TEST(removing_shows_no_vendors_file_that_does_not_pass) {
+        _cleanup_rig_ Rig rig = {};
+
+        rig_start(&rig);
+        rig_stage(&rig, "two", false);
+        rig_stage(&rig, "one", false);
+        test_write_file(rig.root_fd, VENDOR "lp_two.ko", "no module");
+        ASSERT_EQ(rig_remove(&rig, "lp_two", NULL), 0);
+        ASSERT_NULL(rig_patch(&rig, "lp_two"));
+        ASSERT_CONTAINS(manager_problems(rig.manager)[0], "lp_two.ko is left out");
+        ASSERT_EQ(rig_remove(&rig, "lp_one", NULL), 0);
+        ASSERT_NULL(rig_patch(&rig, "lp_one"));
+        ASSERT_NULL(manager_problems(rig.manager)[1]);
+}
+
 TEST(a_vendors_file_that_does_not_pass) {
         _cleanup_rig_ Rig rig = {};
         bool told = false;
