@@ -7,6 +7,7 @@
 #include "common/string-util.h"
 #include "daemon/job-internal.h"
 #include "daemon/policy.h"
+#include "daemon/request.h"
 #include "daemon/transaction.h"
 
 int manager_no_such_patch(const char *patch_id, Failure *f) {
@@ -75,7 +76,10 @@ typedef struct SetReapply {
 static void on_reapply_set(void *userdata, Transaction *transaction) {
         SetReapply *set = userdata;
         bool failed = transaction->failure.code != 0;
+        Patch *patch = manager_patch_by_id(set->manager, set->patch_id);
 
+        if (patch && patch->n_wishes > 0)
+                patch->n_wishes--;
         if (!failed)
                 manager_set_record(set->manager, set->patch_id, TAKE_PTR(transaction->record_before));
         reply_call(&set->reply, failed ? &transaction->failure : NULL,
@@ -116,7 +120,11 @@ static int changed_record(const Manager *manager, const Patch *patch, bool reapp
         return 0;
 }
 
-static int check_reapply(const Patch *patch, Failure *f) {
+/* What is written would be the record from before, whose file is about to go. */
+static int check_reapply(const Manager *manager, const Patch *patch, Failure *f) {
+        if (requests_stage(manager, patch->id))
+                return failure_set(f, REFUSED_BUSY, "'%s' is being staged anew. Nothing was changed. Try again when "
+                                   "that has ended", patch->id);
         if (patch->job && (job_state(patch->job) != JOB_QUEUED || !patch->record))
                 return failure_set(f, REFUSED_BUSY,
                                    "A job works on '%s'. Nothing was changed. Try again when it has ended", patch->id);
@@ -136,7 +144,7 @@ int manager_set_reapply(Manager *manager, const char *patch_id, bool reapply, ui
 
         if (!patch)
                 return manager_no_such_patch(patch_id, f);
-        r = check_reapply(patch, f);
+        r = check_reapply(manager, patch, f);
         if (r != 0)
                 return r;
         if (transaction_new(manager, patch->name, patch->kernel_release, &transaction) < 0 ||
@@ -152,5 +160,6 @@ int manager_set_reapply(Manager *manager, const char *patch_id, bool reapply, ui
                 free(set);
                 return failure_oom(f);
         }
+        patch->n_wishes++;
         return 0;
 }

@@ -35,6 +35,7 @@ typedef struct Patch {
         Job *job;        /* the job that works on it, or NULL */
         GuardRecord *guard;      /* NULL: the crash guard knows nothing of it */
         bool guard_step_pending; /* a change of that is on its way to the disk */
+        unsigned n_wishes;       /* SetReapply on its way to the disk */
         bool superseded; /* a cumulative patch is applied over it (the manager knows the others) */
 
         PatchState state;

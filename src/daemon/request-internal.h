@@ -22,6 +22,7 @@ struct Request {
         uint64_t bytes; /* counted against the caller's limit */
         bool on_thread; /* handed to the reader and not back yet */
         char *patch_id; /* of a patch that is on record, else NULL */
+        char *staging_id; /* STAGE: of the patch that is being written to the disk */
         char *sha256;   /* that its file must have */
         char *release;  /* of the running kernel */
         IngestRequest ingest;

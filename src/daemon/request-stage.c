@@ -49,6 +49,11 @@ static int check_staged_before(Request *request, const Patch *patch) {
         if (patch->job)
                 return failure_set(&request->failure, REFUSED_BUSY,
                                    "A job works on '%s'. Nothing was staged. Try again when it has ended", patch->id);
+        /* Its record would be taken from the one from before, and the wish be lost. */
+        if (patch->n_wishes > 0)
+                return failure_set(&request->failure, REFUSED_BUSY,
+                                   "What the next boot shall do with '%s' is just being written. Nothing was staged. "
+                                   "Try again", patch->id);
         /* The file of what somebody else has loaded is welcome. */
         if (patch->module.present && !request_is_recorded(request, patch) && !request_is_loaded(request, patch))
                 return failure_set(&request->failure, REFUSED_CONFLICT,
@@ -111,5 +116,8 @@ int request_judge_stage(Request *request) {
         /* What an earlier try in this boot failed of is no longer what it is about. */
         transaction->forget_runtime = here && !(patch && patch->module.present);
         r = transaction_submit(TAKE_PTR(transaction), on_staged, request);
-        return r < 0 ? failure_oom(&request->failure) : 1;
+        if (r < 0)
+                return failure_oom(&request->failure);
+        request->staging_id = TAKE_PTR(id);
+        return 1;
 }

@@ -23,6 +23,7 @@ static Request *request_free(Request *request) {
         patch_record_free(request->record);
         failure_done(&request->failure);
         free(request->patch_id);
+        free(request->staging_id);
         free(request->sha256);
         free(request->release);
         free(request);
@@ -338,6 +339,13 @@ int manager_apply(Manager *manager, const char *patch_id, const OperationOptions
         if (r == 0)
                 TAKE_PTR(request);
         return r;
+}
+
+bool requests_stage(const Manager *manager, const char *patch_id) {
+        for (size_t i = 0; i < manager->n_requests; i++)
+                if (streq_ptr(manager->requests[i]->staging_id, patch_id))
+                        return true;
+        return false;
 }
 
 void requests_cancel(Manager *manager) {

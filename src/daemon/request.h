@@ -6,3 +6,6 @@
 
 /* Ends all; called when the manager is freed, after its workers. Their callers are told. */
 void requests_cancel(Manager *manager);
+
+/* Whether a build of this patch has been judged and is being written to the disk. */
+bool requests_stage(const Manager *manager, const char *patch_id);
