@@ -81,36 +81,58 @@ static void record(Action *a, const char *argument, ActionResult *r) {
                 (void) json_array_append_new(a->results, result_to_json(a, argument, r));
 }
 
-static void try_argument(Action *a, ActionStep step, const char *argument) {
-        _cleanup_(action_result_done) ActionResult result = {};
+static int connect(Action *a) {
+        _cleanup_ctl_error_ CtlError e = {};
+        int r = client_new(a->options, &a->client, &e);
 
-        step(a, argument, &result);
-        record(a, argument, &result);
+        if (r == 0)
+                r = client_job_subscribe(a->client, &e);
+        return r == 0 ? 0 : output_failure(a->options, &e);
 }
 
-int action_run(const Options *o, const char *operation, char *const *arguments, ActionStep step) {
-        _cleanup_(client_freep) Client *client = NULL;
-        _cleanup_ctl_error_ CtlError e = {};
-        Action a = { .options = o, .operation = operation };
+/* The exit code if there is no livepatchd to ask for anything. */
+static int try_argument(Action *a, ActionOpen open, ActionStep step, const char *argument) {
+        _cleanup_(action_result_done) ActionResult result = {};
+        _cleanup_close_ int fd = -EBADF;
         int r;
 
-        r = client_new(o, &client, &e);
-        if (r == 0)
-                r = client_job_subscribe(client, &e);
-        if (r != 0)
-                return output_failure(o, &e);
-        a.client = client;
-        if (o->json != JSON_MODE_OFF)
-                a.results = json_array();
+        if (!open || open(argument, &fd, &result.error) == 0) {
+                r = a->client ? 0 : connect(a);
+                if (r != 0)
+                        return r;
+                a->fd = fd;
+                step(a, argument, &result);
+        }
+        record(a, argument, &result);
+        return 0;
+}
+
+static int try_arguments(Action *a, char *const *arguments, ActionOpen open, ActionStep step) {
+        int r = 0;
 
         if (!*arguments)
-                try_argument(&a, step, NULL);
-        for (char *const *i = arguments; *i; i++)
-                try_argument(&a, step, *i);
+                return try_argument(a, open, step, NULL);
+        for (char *const *i = arguments; r == 0 && *i; i++)
+                r = try_argument(a, open, step, *i);
+        return r;
+}
 
+int action_run_with_files(const Options *o, const char *operation, char *const *arguments, ActionOpen open,
+                          ActionStep step) {
+        json_auto_t *results = o->json != JSON_MODE_OFF ? json_array() : NULL;
+        Action a = { .options = o, .operation = operation, .fd = -EBADF, .results = results };
+        int r = try_arguments(&a, arguments, open, step);
+
+        client_free(a.client);
+        if (r != 0)
+                return r;
         if (o->json != JSON_MODE_OFF) {
-                r = output_json(o, json_document("results", a.results));
+                r = output_json(o, json_document("results", TAKE_PTR(results)));
                 a.exit_code = a.exit_code ?: r;
         }
         return a.exit_code;
+}
+
+int action_run(const Options *o, const char *operation, char *const *arguments, ActionStep step) {
+        return action_run_with_files(o, operation, arguments, NULL, step);
 }

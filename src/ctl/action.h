@@ -20,6 +20,7 @@ typedef struct Action {
         const Options *options;
         const char *operation;
         Client *client;
+        int fd; /* of the argument, as it was opened; -EBADF: there is none */
         json_t *results;
         int exit_code;
 } Action;
@@ -29,6 +30,12 @@ typedef void (*ActionStep)(Action *a, const char *argument, ActionResult *ret);
 
 /* Connects, tries every argument, prints. Returns the exit code. */
 int action_run(const Options *o, const char *operation, char *const *arguments, ActionStep step);
+
+/* The same where arguments are files: each is opened before livepatchd is asked for, and a->fd is closed after the step.
+ * The function returns 0, with *ret_fd left alone where the argument is none, or the exit code. */
+typedef int (*ActionOpen)(const char *argument, int *ret_fd, CtlError *e);
+int action_run_with_files(const Options *o, const char *operation, char *const *arguments, ActionOpen open,
+                          ActionStep step);
 
 /* The action is done; the text is for a person. */
 void action_succeed(ActionResult *ret, const char *result, Style style, const char *format, ...) _printf_(4, 5);

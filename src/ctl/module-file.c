@@ -108,6 +108,10 @@ int input_file_open(const char *path, uint64_t max, int *ret_fd, CtlError *e) {
         if (!S_ISREG(st.st_mode))
                 return ctl_error_set(e, REFUSED_INVALID_FILE, "'%s' is %s, not a regular file. Nothing was changed.",
                                      path, S_ISDIR(st.st_mode) ? "a directory" : "something else");
+        if (st.st_size > 0 && (uint64_t) st.st_size > max)
+                return ctl_error_set(e, REFUSED_TOO_LARGE,
+                                     "'%s' has %llu bytes, and more than %llu cannot be right. Nothing was changed.",
+                                     path, (unsigned long long) st.st_size, (unsigned long long) max);
         *ret_fd = TAKE_FD(fd);
         return 0;
 }

@@ -6,12 +6,12 @@
 
 #include "ctl/error.h"
 
-/* No kernel module comes near; a bound for what is read from standard input. livepatchd has its own. */
+/* No kernel module comes near. livepatchd has a bound of its own. */
 #define MODULE_FILE_MAX MIB(512)
 
 /* Whether the argument means a file: "-", a path, a name that ends like a module's, or a file that exists. Otherwise it
  * is a patch's name. */
 bool argument_is_file(const char *argument);
 
-/* Opens a regular file for reading; "-" is standard input, copied into a sealed memfd that is bounded by max. */
+/* Opens a regular file of at most max bytes for reading; "-" is standard input, copied into a sealed memfd. */
 int input_file_open(const char *path, uint64_t max, int *ret_fd, CtlError *e);

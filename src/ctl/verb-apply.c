@@ -8,14 +8,14 @@
 #include "ctl/remote.h"
 #include "ctl/verbs.h"
 
-static int ask_for_file(Action *a, const char *path, char **ret_job, CtlError *e) {
-        static const ClientCall call = { LP_OBJECT_MANAGER, LP_IFACE_MANAGER, "Apply", .action = true };
-        _cleanup_close_ int fd = -EBADF;
-        int r = input_file_open(path, MODULE_FILE_MAX, &fd, e);
+static int open_file(const char *argument, int *ret_fd, CtlError *e) {
+        return argument_is_file(argument) ? input_file_open(argument, MODULE_FILE_MAX, ret_fd, e) : 0;
+}
 
-        if (r != 0)
-                return r;
-        return client_call_for_string(a->client, &call, ret_job, e, "ha{sv}", fd, 1, "runtime", "b",
+static int ask_for_file(const Action *a, char **ret_job, CtlError *e) {
+        static const ClientCall call = { LP_OBJECT_MANAGER, LP_IFACE_MANAGER, "Apply", .action = true };
+
+        return client_call_for_string(a->client, &call, ret_job, e, "ha{sv}", a->fd, 1, "runtime", "b",
                                       options_given(a->options, OPTION_RUNTIME));
 }
 
@@ -69,8 +69,8 @@ static void apply_one(Action *a, const char *argument, ActionResult *result) {
         _cleanup_free_ char *job = NULL;
         int r;
 
-        if (argument_is_file(argument))
-                r = ask_for_file(a, argument, &job, &result->error);
+        if (a->fd >= 0)
+                r = ask_for_file(a, &job, &result->error);
         else
                 r = ask_for_name(a, argument, &job, &result->error);
         if (r != 0) {
@@ -98,7 +98,7 @@ static int run_apply(const Options *o, char **arguments) {
         for (char **i = arguments; o->host && *i; i++)
                 if (argument_is_file(*i))
                         return apply_remote(o, arguments);
-        return action_run(o, "apply", arguments, apply_one);
+        return action_run_with_files(o, "apply", arguments, open_file, apply_one);
 }
 
 const Verb verb_apply = {

@@ -26,14 +26,15 @@ static void describe_staged(Action *a, const char *path, ActionResult *result) {
                                name, name);
 }
 
-static void stage_one(Action *a, const char *argument, ActionResult *result) {
+static int open_file(const char *argument, int *ret_fd, CtlError *e) {
+        return input_file_open(argument, MODULE_FILE_MAX, ret_fd, e);
+}
+
+static void stage_one(Action *a, const char *argument _unused_, ActionResult *result) {
         static const ClientCall call = { LP_OBJECT_MANAGER, LP_IFACE_MANAGER, "Stage", .action = true };
         _cleanup_free_ char *path = NULL;
-        _cleanup_close_ int fd = -EBADF;
 
-        if (input_file_open(argument, MODULE_FILE_MAX, &fd, &result->error) != 0)
-                return;
-        if (client_call_for_string(a->client, &call, &path, &result->error, "ha{sv}", fd, 1, "reapply", "b",
+        if (client_call_for_string(a->client, &call, &path, &result->error, "ha{sv}", a->fd, 1, "reapply", "b",
                                    options_given(a->options, OPTION_REAPPLY)) == 0)
                 describe_staged(a, path, result);
 }
@@ -44,7 +45,7 @@ static int run_stage(const Options *o, char **arguments) {
 
         if (o->host)
                 return remote_run_with_file(o, words, arguments);
-        return action_run(o, "stage", arguments, stage_one);
+        return action_run_with_files(o, "stage", arguments, open_file, stage_one);
 }
 
 const Verb verb_stage = {

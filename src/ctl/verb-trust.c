@@ -68,14 +68,15 @@ static int run_list(const Options *o) {
         return print_certificates(o, certificates);
 }
 
-static void add_one(Action *a, const char *path, ActionResult *result) {
+static int open_certificate(const char *argument, int *ret_fd, CtlError *e) {
+        return input_file_open(argument, CERTIFICATE_FILE_MAX, ret_fd, e);
+}
+
+static void add_one(Action *a, const char *path _unused_, ActionResult *result) {
         static const ClientCall call = { LP_OBJECT_MANAGER, LP_IFACE_MANAGER, "AddTrust", .action = true };
         _cleanup_free_ char *fingerprint = NULL;
-        _cleanup_close_ int fd = -EBADF;
 
-        if (input_file_open(path, CERTIFICATE_FILE_MAX, &fd, &result->error) != 0)
-                return;
-        if (client_call_for_string(a->client, &call, &fingerprint, &result->error, "h", fd) == 0)
+        if (client_call_for_string(a->client, &call, &fingerprint, &result->error, "h", a->fd) == 0)
                 action_succeed(result, "done", STYLE_GOOD, "Certificate %s is trusted: modules that it signed can be "
                                "applied.", fingerprint);
 }
@@ -108,7 +109,7 @@ static int run_trust(const Options *o, char **arguments) {
                 return action_run(o, "trust-remove", arguments + 1, remove_one);
         if (o->host)
                 return remote_run_with_file(o, words, arguments + 1);
-        return action_run(o, "trust-add", arguments + 1, add_one);
+        return action_run_with_files(o, "trust-add", arguments + 1, open_certificate, add_one);
 }
 
 const Verb verb_trust = {

@@ -375,6 +375,25 @@ class Applying(CtlTest):
         self.assertIn("Failed to open '/nonexistent/x.ko': No such file or directory", p.stderr)
         self.assertIn('There is no file', self.ctl('apply', 'x.ko', code=1).stderr)
 
+    def test_files_come_before_the_bus(self):
+        nowhere = {'DBUS_SYSTEM_BUS_ADDRESS': 'unix:path=/nonexistent'}
+        large = self.module('', 'large.ko')
+        os.truncate(large, (512 << 20) + 1)
+        for verb in (['apply'], ['stage'], ['trust', 'add']):
+            p = self.ctl(*verb, '/nonexistent/x.ko', code=1, env=nowhere)
+            self.assertIn("Failed to open '/nonexistent/x.ko': No such file or directory", p.stderr)
+            self.assertNotIn('bus', p.stderr)
+            p = self.ctl(*verb, str(self.dir), code=5, env=nowhere)
+            self.assertIn('a directory, not a regular file', p.stderr)
+            p = self.ctl(*verb, large, code=5, env=nowhere)
+            self.assertIn('cannot be right', p.stderr)
+        result = self.json('apply', '/nonexistent/x.ko', code=1, env=nowhere)['results'][0]
+        self.assertEqual(result['result'], 'failed')
+        # With a file that is fine there is no way round the bus, and one failure tells it.
+        p = self.ctl('apply', '/nonexistent/x.ko', self.module('fine'), code=1, env=nowhere)
+        self.assertIn('x.ko', p.stderr)
+        self.assertIn('bus', p.stderr)
+
     def test_not_a_regular_file(self):
         self.assertIn('is a directory', self.ctl('apply', str(self.dir), code=5).stderr)
         os.mkfifo(self.dir / 'fifo')
