@@ -31,8 +31,8 @@ typedef void (*ActionStep)(Action *a, const char *argument, ActionResult *ret);
 /* Connects, tries every argument, prints. Returns the exit code. */
 int action_run(const Options *o, const char *operation, char *const *arguments, ActionStep step);
 
-/* The same where arguments are files: each is opened before livepatchd is asked for, and a->fd is closed after the step.
- * The function returns 0, with *ret_fd left alone where the argument is none, or the exit code. */
+/* The same where arguments are files: each is opened before livepatchd is asked for, and closed after the step. The
+ * function returns 0, with *ret_fd left alone where the argument is none, or the exit code. */
 typedef int (*ActionOpen)(const char *argument, int *ret_fd, CtlError *e);
 int action_run_with_files(const Options *o, const char *operation, char *const *arguments, ActionOpen open,
                           ActionStep step);

@@ -308,8 +308,8 @@ static int check_plans(const Manager *manager, uid_t uid, Failure *f) {
         if (n < manager->config->jobs_per_user_max)
                 return 0;
         return failure_set(f, REFUSED_LIMITS_EXCEEDED,
-                           "%u plans of yours are being made already, which is the limit (JobsPerUserMax=). Nothing was "
-                           "changed. Wait for some to end", n);
+                           "%u plans of yours are being made already, which is the limit (JobsPerUserMax=). Nothing "
+                           "was changed. Wait for some to end", n);
 }
 
 static Plan *plan_new(Manager *manager, uid_t uid, ManagerPlanReply reply, void *userdata) {
