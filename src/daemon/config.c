@@ -18,6 +18,8 @@
 #define MODULE_SIZE_LIMIT (1024 * MIB(1))
 #define BYTES_PER_USER_LIMIT (64 * 1024 * MIB(1))
 #define COUNT_LIMIT 1024U
+/* UNIT_NAME_MAX of systemd (src/basic/unit-name.h) less the longest module name, which may become its instance. */
+#define UNIT_NAME_MAX (255 - MODULE_NAME_MAX)
 #define DURATION_LIMIT (365 * 86400 * USEC_PER_SEC)
 
 typedef struct ConfigKey ConfigKey;
@@ -63,6 +65,7 @@ Config *config_free(Config *config) {
         if (!config)
                 return NULL;
         strv_free(config->problems);
+        free(config->health_check_unit);
         free(config);
         return NULL;
 }
@@ -108,6 +111,31 @@ static const char *set_on_stall(Config *config, const ConfigKey *key _unused_, c
         if (on_stall < 0)
                 return "must be wait or revert";
         config->on_stall = on_stall;
+        return NULL;
+}
+
+/* "NAME.service", or a template's "NAME@.service" (systemd.unit(5)). */
+static bool service_name_is_valid(const char *s) {
+        size_t length = strlen(s);
+        const char *at = strchr(s, '@');
+
+        if (length > UNIT_NAME_MAX || !endswith(s, ".service") || *s == '.' || *s == '@' || *s == '-')
+                return false;
+        if (strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_.\\@") < length)
+                return false;
+        return !at || !strchr(at + 1, '@');
+}
+
+static const char *set_health_check_unit(Config *config, const ConfigKey *key _unused_, const char *value) {
+        char *copy;
+
+        if (!service_name_is_valid(value))
+                return "must be the name of a service, such as app-check.service or app-check@.service";
+        copy = strdup(value);
+        if (!copy)
+                return "could not be kept for want of memory";
+        free(config->health_check_unit);
+        config->health_check_unit = copy;
         return NULL;
 }
 
@@ -166,6 +194,7 @@ static const ConfigKey config_keys[] = {
           .set = set_duration,
           .offset = offsetof(Config, settle_time_usec),
           .max = DURATION_LIMIT },
+        { .name = "HealthCheckUnit", .set = set_health_check_unit },
         { .name = "ExitIdleSec",
           .set = set_duration,
           .offset = offsetof(Config, exit_idle_usec),
@@ -201,7 +230,10 @@ static void reset_key(Config *config, const ConfigKey *key) {
                 config->signature_policy = defaults.signature_policy;
         else if (key->set == set_on_stall)
                 config->on_stall = defaults.on_stall;
-        else {
+        else if (key->set == set_health_check_unit) {
+                free(config->health_check_unit);
+                config->health_check_unit = NULL;
+        } else {
                 size_t size = key->set == set_count ? sizeof(unsigned) : sizeof(uint64_t);
 
                 memcpy((char *) config + key->offset, (const char *) &defaults + key->offset, size);

@@ -15,6 +15,7 @@ typedef struct Config {
         OnStall on_stall;
         uint64_t boot_timeout_usec; /* budget of the reapply at boot */
         uint64_t settle_time_usec;  /* a build that was applied so long without a fault is proven */
+        char *health_check_unit;    /* NULL: none */
         uint64_t exit_idle_usec;    /* USEC_INFINITY: never */
         unsigned jobs_per_user_max;
         unsigned pending_authorizations_per_user_max;

@@ -18,7 +18,7 @@ static const char *what_happened(const GuardRecord *record) {
                 return "The machine went down while the kernel was loading this build";
         if (record->proven)
                 return "The machine went down twice in a row while this build was settling";
-        return record->reason ?: "The machine went down before this build had settled for the first time";
+        return "The machine went down before this build had settled for the first time";
 }
 
 /* Of several that were settling at once, all are suspects, but one is more so. */

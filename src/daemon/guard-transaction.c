@@ -81,7 +81,6 @@ static void note_loaded(Transaction *t) {
                 log_warning("%s", failure_text(&why));
 }
 
-
 void transaction_note_insert(Transaction *t, bool loaded) {
         if (loaded)
                 note_loaded(t);
@@ -98,10 +97,10 @@ static int put_step(Transaction *t, GuardRecord **record, bool keep, Failure *f)
         return 0;
 }
 
-static int suspect(Transaction *t, GuardRecord **record, Failure *f) {
+static int quarantine(Transaction *t, GuardRecord **record, Failure *f) {
         if (free_and_strdup(&(*record)->reason, t->guard_reason) < 0)
                 return failure_oom(f);
-        (*record)->proven = false;
+        (*record)->phase = GUARD_QUARANTINED;
         return put_step(t, record, true, f);
 }
 
@@ -130,12 +129,12 @@ static int take_step(Transaction *t, Failure *f) {
                 return 0;
         case GUARD_STEP_SETTLE:
                 return guard_record_is_armed(record) ? settle(t, &record, f) : 0;
-        case GUARD_STEP_SUSPECT:
-                return guard_record_is_armed(record) ? suspect(t, &record, f) : 0;
         case GUARD_STEP_PROVE:
-                return guard_record_is_armed(record) && !record->reason ? prove(t, &record, f) : 0;
+                return guard_record_is_armed(record) ? prove(t, &record, f) : 0;
         case GUARD_STEP_DISARM:
                 return guard_record_is_armed(record) ? put_step(t, &record, guard_record_disarm(record), f) : 0;
+        case GUARD_STEP_QUARANTINE:
+                return record->phase != GUARD_QUARANTINED ? quarantine(t, &record, f) : 0;
         case GUARD_STEP_LIFT:
                 return record->phase == GUARD_QUARANTINED ? put_step(t, &record, false, f) : 0;
         }

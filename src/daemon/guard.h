@@ -3,7 +3,8 @@
  *
  *     loading -> settling -> proven          written before the load, after it, and when SettleTimeSec= is over
  *        |          |
- *        +----------+--> quarantined         found at a later boot: the machine went down meanwhile
+ *        +----------+--> quarantined         the machine went down meanwhile, as a later boot finds; or it is not
+ *                                            healthy (health.h)
  *
  * A record that names another boot than the running one, and is armed (loading or settling), is the trace of a machine
  * that went down, unless that boot is known to have ended cleanly. */
@@ -35,7 +36,7 @@ typedef struct GuardRecord {
         unsigned crashes;        /* consecutive ones while a proven build settled */
         uint64_t armed_at;       /* CLOCK_REALTIME, microseconds */
         uint64_t settling_since; /* CLOCK_MONOTONIC of that boot, microseconds; 0: the transition is not over */
-        char *reason;            /* of the quarantine; while settling: what the kernel reported of it */
+        char *reason;            /* of the quarantine */
 } GuardRecord;
 
 GuardRecord *guard_record_free(GuardRecord *record);
@@ -69,5 +70,15 @@ typedef enum GuardVerdict {
 /* What an earlier boot's record means in this one. Pure. clean_boot_ids: of boots that ended cleanly; NULL-terminated,
  * or NULL. */
 GuardVerdict guard_judge(const GuardRecord *record, const char *boot_id, char *const *clean_boot_ids) _pure_;
+
+/* What a record says when the kernel has done its part. Loading arms it without being asked. */
+typedef enum GuardStep {
+        GUARD_STEP_NONE,
+        GUARD_STEP_SETTLE,     /* the transition is over: the settle time begins */
+        GUARD_STEP_PROVE,
+        GUARD_STEP_DISARM,     /* it is not in the kernel any more */
+        GUARD_STEP_QUARANTINE, /* guard_reason */
+        GUARD_STEP_LIFT,       /* the quarantine */
+} GuardStep;
 
 bool guard_boot_id_is_valid(const char *s) _pure_;

@@ -158,6 +158,7 @@ void job_finish(Job *job, JobResult result, const Failure *failure) {
         if (patch && patch->job == job) {
                 patch->job = NULL;
                 manager_refresh_patch(manager, patch); /* may drop the patch */
+                manager_schedule_guard(manager); /* which leaves alone what a job works on */
         }
         if (manager->observer)
                 manager->observer->job_finished(manager->observer_userdata, job);

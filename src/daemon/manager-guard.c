@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The crash guard while it runs: settle times, the kernel's reports, and lifting a quarantine. */
+/* The crash guard while it runs: settle times, and lifting a quarantine. */
 
 #include <string.h>
 
@@ -7,12 +7,13 @@
 #include "common/names.h"
 #include "common/string-util.h"
 #include "daemon/guard-store.h"
-#include "daemon/job-internal.h"
+#include "daemon/health-internal.h"
 #include "daemon/transaction.h"
-#include "kmod/kernel-log.h"
 
 /* How often to look at a patch that nobody follows to the end of its transition. */
 #define LOOK_INTERVAL_USEC (5 * USEC_PER_SEC)
+/* The same, of one that is to be reverted when the job that works on it has ended. */
+#define CONDEMNED_INTERVAL_USEC (200 * USEC_PER_MSEC)
 
 static uint64_t now_monotonic(const Manager *manager) {
         uint64_t now = 0;
@@ -28,25 +29,41 @@ static Patch *find(const Manager *manager, const char *name, const char *release
         return NULL;
 }
 
-/* Armed in this boot, and nothing is held against it. */
-static bool is_settling(const Manager *manager, const Patch *patch) {
-        return patch->guard && guard_record_is_armed(patch->guard) && !patch->guard->reason &&
+bool manager_patch_is_settling(const Manager *manager, const Patch *patch) {
+        return patch->guard && guard_record_is_armed(patch->guard) &&
                streq(patch->guard->boot_id, manager->kernel->boot_id);
 }
 
 bool manager_is_settling(const Manager *manager) {
         for (size_t i = 0; i < manager->n_patches; i++)
-                if (is_settling(manager, manager->patches[i]))
+                if (manager_patch_is_settling(manager, manager->patches[i]) ||
+                    manager_is_condemned(manager, manager->patches[i]))
                         return true;
         return false;
 }
 
+/* Loaded anew: what was found out about it before is of an earlier load. */
+static void begin_anew(Patch *patch) {
+        patch->health = health_check_free(patch->health);
+        patch->revert_tried = false;
+}
+
 void manager_set_guard(Manager *manager, Patch *patch, GuardRecord *guard) {
+        if (guard && (!patch->guard || patch->guard->armed_at != guard->armed_at))
+                begin_anew(patch);
+        else if (!guard || !guard_record_is_armed(guard))
+                patch->health = health_check_free(patch->health);
         guard_record_free(patch->guard);
         patch->guard = guard;
         patch->guard_step_pending = false;
         (void) patch_update(patch);
         manager_notify_patch(manager, patch, PATCH_CHANGED_STATE);
+}
+
+/* It was condemned while this was written, and the quarantine is on its way to the disk. */
+static bool is_outdated(const Patch *patch, const GuardRecord *guard) {
+        return patch->guard && patch->guard->phase == GUARD_QUARANTINED && guard && guard_record_is_armed(guard) &&
+               guard->armed_at == patch->guard->armed_at;
 }
 
 void manager_take_guard(Manager *manager, Transaction *transaction) {
@@ -56,7 +73,7 @@ void manager_take_guard(Manager *manager, Transaction *transaction) {
                 return;
         if (transaction->guard_step != GUARD_STEP_NONE)
                 patch->guard_step_pending = false;
-        if (!transaction->guard_changed)
+        if (!transaction->guard_changed || is_outdated(patch, transaction->guard))
                 return;
         manager_set_guard(manager, patch, TAKE_PTR(transaction->guard));
         manager_schedule_guard(manager);
@@ -78,7 +95,7 @@ int manager_check_quarantine(const Manager *manager, const char *name, const cha
 static void on_stepped(void *userdata _unused_, Transaction *transaction _unused_) {
 }
 
-static void submit_step(Manager *manager, Patch *patch, GuardStep step, const char *reason) {
+void manager_submit_guard_step(Manager *manager, Patch *patch, GuardStep step, const char *reason) {
         _cleanup_(transaction_freep) Transaction *transaction = NULL;
         int r = transaction_new(manager, patch->name, patch->kernel_release, &transaction);
 
@@ -109,18 +126,38 @@ static uint64_t settle_deadline(const Manager *manager, Patch *patch, uint64_t n
         return patch->guard->settling_since + manager->config->settle_time_usec;
 }
 
+/* The settle time is over. */
+static void judge_settled(Manager *manager, Patch *patch) {
+        switch (manager_health(manager, patch)) {
+        case HEALTH_PASSED:
+                log_info("'%s' has settled: nothing in the kernel's log speaks against it", patch->id);
+                return manager_submit_guard_step(manager, patch, GUARD_STEP_PROVE, NULL);
+        case HEALTH_UNKNOWN:
+                /* It has not taken the machine down, but nobody could say that it works: what it was before. */
+                return manager_submit_guard_step(manager, patch, GUARD_STEP_DISARM, NULL);
+        case HEALTH_FAILED: /* it is condemned, and not settling any more */
+        case HEALTH_PENDING:
+                return;
+        }
+}
+
 static void judge_settling(Manager *manager, Patch *patch, uint64_t now) {
+        uint64_t deadline;
+
         if (patch->job)
                 return;
         if (!patch->klp) {
                 /* Unloaded or replaced by something else: no suspect any more, and nothing is proven. */
-                submit_step(manager, patch, GUARD_STEP_DISARM, NULL);
+                manager_submit_guard_step(manager, patch, GUARD_STEP_DISARM, NULL);
                 return;
         }
-        if (!is_in_force(patch) || settle_deadline(manager, patch, now) > now)
+        if (!is_in_force(patch))
                 return;
-        log_info("'%s' has settled: nothing in the kernel's log speaks against it", patch->id);
-        submit_step(manager, patch, GUARD_STEP_PROVE, NULL);
+        deadline = settle_deadline(manager, patch, now);
+        if (manager_health_is_due(manager, patch))
+                manager_begin_health_check(manager, patch);
+        if (deadline <= now && manager_patch_is_settling(manager, patch))
+                judge_settled(manager, patch);
 }
 
 static int on_settled(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata) {
@@ -131,24 +168,37 @@ static int on_settled(sd_event_source *source _unused_, uint64_t usec _unused_, 
         for (size_t i = 0; i < manager->n_patches; i++) {
                 Patch *patch = manager->patches[i];
 
-                if (is_settling(manager, patch) && !patch->guard_step_pending)
+                if (manager_is_condemned(manager, patch))
+                        manager_take_out(manager, patch);
+                else if (manager_patch_is_settling(manager, patch) && !patch->guard_step_pending)
                         judge_settling(manager, patch, now);
         }
         manager_schedule_guard(manager);
         return 0;
 }
 
+static uint64_t next_look(const Manager *manager, Patch *patch, uint64_t now) {
+        uint64_t deadline;
+
+        if (manager_is_condemned(manager, patch))
+                return patch->job ? now + CONDEMNED_INTERVAL_USEC : now;
+        if (!manager_patch_is_settling(manager, patch))
+                return USEC_INFINITY;
+        deadline = settle_deadline(manager, patch, now);
+        if (patch->guard_step_pending || patch->job)
+                return MAX(deadline, now + LOOK_INTERVAL_USEC);
+        if (is_in_force(patch) && manager_health_is_due(manager, patch))
+                return now;
+        if (deadline <= now && manager_health(manager, patch) == HEALTH_PENDING)
+                return now + LOOK_INTERVAL_USEC;
+        return MAX(deadline, now);
+}
+
 void manager_schedule_guard(Manager *manager) {
         uint64_t now = now_monotonic(manager), next = USEC_INFINITY;
 
         for (size_t i = 0; i < manager->n_patches; i++)
-                if (is_settling(manager, manager->patches[i])) {
-                        uint64_t deadline = settle_deadline(manager, manager->patches[i], now);
-
-                        next = MIN(next, deadline > now ? deadline : now + LOOK_INTERVAL_USEC);
-                        if (deadline <= now && !manager->patches[i]->guard_step_pending && !manager->patches[i]->job)
-                                next = now;
-                }
+                next = MIN(next, next_look(manager, manager->patches[i], now));
         store_flag_settling(manager->store, next != USEC_INFINITY);
         if (next == USEC_INFINITY) {
                 (void) sd_event_source_set_enabled(manager->guard_timer, SD_EVENT_OFF);
@@ -162,115 +212,6 @@ int manager_init_guard(Manager *manager) {
         int r = sd_event_add_time(manager->event, &manager->guard_timer, CLOCK_MONOTONIC, 0, 0, on_settled, manager);
 
         return r < 0 ? r : sd_event_source_set_enabled(manager->guard_timer, SD_EVENT_OFF);
-}
-
-/* ---- The kernel's reports ---------------------------------------------------------------------------------- */
-
-static void blame(Manager *manager, Patch *patch, const char *line) {
-        _cleanup_free_ char *reason = NULL;
-
-        if (asprintf(&reason, "The kernel reported a fault in '%s' before it had settled: %s", patch->name,
-                     line + strspn(line, " ")) < 0) {
-                reason = NULL;
-                return;
-        }
-        log_event(LOG_ERR, LP_MESSAGE_SUSPECTED,
-                  ((LogField[]){ { LP_FIELD_PATCH, patch->name },
-                                 { LP_FIELD_OPERATION, "settle" },
-                                 { LP_FIELD_KERNEL, patch->kernel_release },
-                                 { LP_FIELD_SHA256, patch->guard->sha256 },
-                                 {} }),
-                  "%s. It stays applied, but does not count as proven: should the machine go down, it is quarantined. "
-                  "To take it out of use: livepatchctl revert %s", reason, patch->name);
-        (void) manager_add_problem(manager, "%s. To take it out of use: livepatchctl revert %s", reason, patch->name);
-        submit_step(manager, patch, GUARD_STEP_SUSPECT, reason);
-        /* At once, whenever it gets to the disk: it must not settle meanwhile. */
-        patch->guard->reason = TAKE_PTR(reason);
-        manager_schedule_guard(manager);
-}
-
-void manager_feed_guard(Manager *manager, const char *line) {
-        GuardLogName name;
-        Patch *patch;
-
-        if (guard_log_feed(&manager->guard_log, line, &name) != GUARD_LOG_BLAMED)
-                return;
-        patch = find(manager, name.name, manager->kernel->release);
-        if (patch && is_settling(manager, patch))
-                blame(manager, patch, line);
-}
-
-typedef struct Report {
-        GuardLogName name;
-        char *line;
-} Report;
-
-static int note_report(Report **reports, size_t *n, const GuardLogName *name, const char *line) {
-        Report *grown;
-
-        for (size_t i = 0; i < *n; i++)
-                if (streq((*reports)[i].name.name, name->name))
-                        return 0;
-        grown = realloc(*reports, (*n + 1) * sizeof(Report));
-        if (!grown)
-                return -ENOMEM;
-        *reports = grown;
-        grown[*n] = (Report) { .name = *name, .line = strdup(line) };
-        if (!grown[*n].line)
-                return -ENOMEM;
-        (*n)++;
-        return 0;
-}
-
-static void drop_report(Report *reports, size_t *n, const GuardLogName *name) {
-        for (size_t i = 0; i < *n; i++)
-                if (streq(reports[i].name.name, name->name)) {
-                        free(reports[i].line);
-                        reports[i] = reports[--*n];
-                        return;
-                }
-}
-
-static void collect_reports(int fd, Report **reports, size_t *n) {
-        KernelLogLine line = {};
-        GuardLog log = {};
-
-        while (kernel_log_read(fd, &line, NULL) > 0) {
-                GuardLogName name;
-                GuardLogEvent event = guard_log_feed(&log, line.text, &name);
-                int r = 0;
-
-                if (event == GUARD_LOG_LOADED)
-                        drop_report(*reports, n, &name);
-                else if (event == GUARD_LOG_BLAMED)
-                        r = note_report(reports, n, &name, line.text);
-                kernel_log_line_done(&line);
-                if (r < 0)
-                        return;
-        }
-}
-
-void manager_review_kernel_log(Manager *manager) {
-        _cleanup_close_ int fd = -EBADF;
-        Report *reports = NULL;
-        size_t n = 0;
-
-        if (!manager_is_settling(manager))
-                return;
-        fd = kernel_log_open_at_start(manager->root_fd);
-        if (fd < 0) {
-                (void) log_debug_errno(fd, "Cannot read the kernel's log of before, ignoring: %m");
-                return;
-        }
-        collect_reports(fd, &reports, &n);
-        for (size_t i = 0; i < n; i++) {
-                Patch *patch = find(manager, reports[i].name.name, manager->kernel->release);
-
-                if (patch && is_settling(manager, patch))
-                        blame(manager, patch, reports[i].line);
-                free(reports[i].line);
-        }
-        free(reports);
 }
 
 /* ---- Lifting ----------------------------------------------------------------------------------------------- */

@@ -41,6 +41,8 @@ struct Manager {
         sd_event_source *kmsg_source;
         GuardLog guard_log;
         sd_event_source *guard_timer;
+        const HealthRunner *health_runner; /* NULL: nobody is there to run checks */
+        void *health_userdata;
 
         char **problems;
         size_t n_lost_records;
@@ -86,9 +88,10 @@ int manager_check_quarantine(const Manager *manager, const char *name, const cha
 void manager_take_guard(Manager *manager, Transaction *transaction);
 /* Looks again when the next settle time is over. */
 void manager_schedule_guard(Manager *manager);
-/* A line of the kernel's log, and all that were written before there was anybody to read them. */
-void manager_feed_guard(Manager *manager, const char *line);
-void manager_review_kernel_log(Manager *manager);
+/* Notes it on the disk, in the order of the calls. */
+void manager_submit_guard_step(Manager *manager, Patch *patch, GuardStep step, const char *reason);
+/* Armed in this boot. */
+bool manager_patch_is_settling(const Manager *manager, const Patch *patch);
 
 /* converge.c */
 int manager_load_patches(Manager *manager, Failure *f);

@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/names.h"
 #include "common/string-util.h"
+#include "daemon/health-internal.h"
 #include "daemon/job-internal.h"
 #include "daemon/operation.h"
 #include "daemon/reapply.h"
@@ -344,7 +345,7 @@ static int on_kernel_log(sd_event_source *source _unused_, int fd, uint32_t reve
 
         while (kernel_log_read(fd, &line, &lost) > 0) {
                 news |= startswith(line.text, "livepatch:") != NULL;
-                manager_feed_guard(manager, line.text);
+                manager_feed_health(manager, line.text);
                 kernel_log_line_done(&line);
         }
         if (!news && !lost)

@@ -7,6 +7,7 @@
 #include <systemd/sd-event.h>
 
 #include "daemon/config.h"
+#include "daemon/health.h"
 #include "daemon/job.h"
 #include "daemon/operation-options.h"
 #include "daemon/patch.h"
@@ -65,7 +66,7 @@ Job *manager_find_job(const Manager *manager, uint32_t id);
 
 /* Nothing queued, running, or being read: the process may exit without a loss. */
 bool manager_is_idle(const Manager *manager);
-/* A patch was loaded and its settle time is not over: somebody has to stay and watch, or come back. */
+/* A patch was loaded and its settle time is not over, or it has to be reverted: somebody has to stay, or come back. */
 bool manager_is_settling(const Manager *manager);
 
 /* ---- Operations ----------------------------------------------------------------------------------------------

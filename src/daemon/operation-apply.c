@@ -158,6 +158,7 @@ static void on_canceled(void *userdata, Transaction *transaction) {
         Operation *operation = userdata;
         _cleanup_failure_ Failure failure = {};
         JobResult result = operation->cancel_result;
+        const Patch *patch;
 
         operation->in_step = false;
         operation_take_runtime(operation, transaction);
@@ -165,7 +166,15 @@ static void on_canceled(void *userdata, Transaction *transaction) {
                 return end_failed(operation, &transaction->failure);
         if (transaction->forget_record || transaction->record_after)
                 manager_set_record(operation->manager, operation->patch_id, TAKE_PTR(transaction->record_after));
-        if (result == JOB_RESULT_STALLED)
+        patch = operation_patch(operation);
+        if (patch && patch_is_quarantined(patch)) {
+                result = JOB_RESULT_FAILED;
+                (void) failure_set(&failure, REFUSED_QUARANTINED,
+                                   "'%s' was found to be bad while it was being applied, and is quarantined. %s. The "
+                                   "transition was reversed: the kernel is as it was before. To let it try again: "
+                                   "livepatchctl unquarantine %s", operation->name, patch_quarantine_reason(patch),
+                                   operation->name);
+        } else if (result == JOB_RESULT_STALLED)
                 (void) failure_set(&failure, REFUSED_STALLED,
                                    "The transition of '%s' stalled and was reversed, as OnStall=revert or the caller's "
                                    "option says. The kernel is as it was before. Try again when the tasks that stood "
@@ -188,10 +197,11 @@ static void clean_up(Operation *operation) {
                 r = transaction_set_unrecorded(transaction,
                                                "Applying '%s' was canceled and the kernel is as it was before, but "
                                                "what was recorded of it could not be taken back", operation->name);
+        if (r >= 0)
+                r = operation_disarm_guard(operation, transaction);
         if (r < 0)
                 return operation_end_errno(operation, r);
         transaction->action = KERNEL_ACTION_UNLOAD;
-        transaction->guard_step = GUARD_STEP_DISARM;
         transaction->forget_runtime = true;
         transaction->forget_record = operation->entry_created;
         transaction->record_after = TAKE_PTR(operation->replaced);
@@ -217,9 +227,10 @@ static void fail(Operation *operation) {
         operation->past_return = true;
         if (r >= 0)
                 r = operation_new_runtime(operation, false, &transaction->runtime_after);
+        if (r >= 0)
+                r = operation_disarm_guard(operation, transaction);
         if (r < 0)
                 return operation_end_errno(operation, r);
-        transaction->guard_step = GUARD_STEP_DISARM;
         transaction->runtime_after->failure_error = strdup(failure_dbus_name(operation->failure.code));
         transaction->runtime_after->failure_text = strdup(failure_text(&operation->failure));
         operation_submit(operation, TAKE_PTR(transaction), on_failure_noted);

@@ -44,6 +44,8 @@ void operation_begin_later(Operation *operation);
 void operation_end(Operation *operation, JobResult result, const Failure *failure);
 void operation_end_errno(Operation *operation, int error);
 int operation_new_runtime(Operation *operation, bool pending, RuntimeRecord **ret);
+/* The module leaves the kernel with this transaction: no suspect any more. */
+int operation_disarm_guard(Operation *operation, Transaction *transaction);
 /* Puts in place which of the transaction's runtime records holds from now on. */
 void operation_take_runtime(Operation *operation, Transaction *transaction);
 

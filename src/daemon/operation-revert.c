@@ -100,10 +100,11 @@ static void unload_and_forget(Operation *operation) {
                                                        "changed, so that the next boot will apply it again",
                                                        operation->name);
         }
+        if (r >= 0 && here)
+                r = operation_disarm_guard(operation, transaction);
         if (r < 0)
                 return operation_end_errno(operation, r);
         transaction->action = here ? KERNEL_ACTION_UNLOAD : KERNEL_ACTION_NONE;
-        transaction->guard_step = here ? GUARD_STEP_DISARM : GUARD_STEP_NONE;
         transaction->forget_runtime = here; /* runtime records are of the running kernel */
         transaction->forget_record = removing;
         operation_submit(operation, TAKE_PTR(transaction), on_forgotten);

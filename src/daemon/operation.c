@@ -59,6 +59,18 @@ int operation_new_runtime(Operation *operation, bool pending, RuntimeRecord **re
         return 0;
 }
 
+int operation_disarm_guard(Operation *operation, Transaction *transaction) {
+        Patch *patch = operation_patch(operation);
+
+        if (!patch || !patch_is_quarantined(patch)) {
+                transaction->guard_step = GUARD_STEP_DISARM;
+                return 0;
+        }
+        /* Reverted because it was found to be bad: if that could not be written before, it is now. */
+        transaction->guard_step = GUARD_STEP_QUARANTINE;
+        return free_and_strdup(&transaction->guard_reason, patch_quarantine_reason(patch));
+}
+
 void operation_take_runtime(Operation *operation, Transaction *transaction) {
         RuntimeRecord *runtime = NULL;
 

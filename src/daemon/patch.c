@@ -14,10 +14,10 @@ static const unsigned legal_moves[_PATCH_STATE_MAX] = {
         [PATCH_STAGED] = BIT(PATCH_APPLYING) | BIT(PATCH_APPLIED) | BIT(PATCH_FAILED) | BIT(PATCH_QUARANTINED) |
                          BIT(PATCH_AVAILABLE),
         [PATCH_APPLYING] = BIT(PATCH_APPLIED) | BIT(PATCH_REVERTING) | BIT(PATCH_FAILED) | BIT(PATCH_STAGED) |
-                           BIT(PATCH_DISABLED) | BIT(PATCH_EXTERNAL),
+                           BIT(PATCH_DISABLED) | BIT(PATCH_EXTERNAL) | BIT(PATCH_QUARANTINED),
         [PATCH_APPLIED] = BIT(PATCH_REVERTING) | BIT(PATCH_SUPERSEDED) | BIT(PATCH_APPLYING),
         [PATCH_REVERTING] = BIT(PATCH_STAGED) | BIT(PATCH_DISABLED) | BIT(PATCH_APPLIED) | BIT(PATCH_APPLYING) |
-                            BIT(PATCH_FAILED) | BIT(PATCH_SUPERSEDED) | BIT(PATCH_EXTERNAL),
+                            BIT(PATCH_FAILED) | BIT(PATCH_SUPERSEDED) | BIT(PATCH_EXTERNAL) | BIT(PATCH_QUARANTINED),
         [PATCH_DISABLED] = BIT(PATCH_STAGED) | BIT(PATCH_APPLYING) | BIT(PATCH_REVERTING) | BIT(PATCH_SUPERSEDED) |
                            BIT(PATCH_FAILED),
         [PATCH_SUPERSEDED] = BIT(PATCH_STAGED) | BIT(PATCH_APPLYING) | BIT(PATCH_DISABLED) | BIT(PATCH_REVERTING),
@@ -58,6 +58,7 @@ Patch *patch_free(Patch *patch) {
         runtime_record_free(patch->runtime);
         klp_patch_free(patch->klp);
         guard_record_free(patch->guard);
+        health_check_free(patch->health);
         kernel_module_done(&patch->module);
         free(patch->drift);
         free(patch->id);

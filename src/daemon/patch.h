@@ -6,6 +6,7 @@
 
 #include "common/types.h"
 #include "daemon/guard.h"
+#include "daemon/health.h"
 #include "daemon/record.h"
 #include "kmod/klp-sysfs.h"
 
@@ -35,6 +36,8 @@ typedef struct Patch {
         Job *job;        /* the job that works on it, or NULL */
         GuardRecord *guard;      /* NULL: the crash guard knows nothing of it */
         bool guard_step_pending; /* a change of that is on its way to the disk */
+        HealthCheck *health;     /* NULL: none was begun since it was loaded */
+        bool revert_tried;       /* because it is quarantined, and is or was loaded all the same */
         unsigned n_wishes;       /* SetReapply on its way to the disk */
         bool superseded; /* a cumulative patch is applied over it (the manager knows the others) */
 

@@ -219,6 +219,8 @@ static void claim_current(Reapply *reapply, bool claim) {
                 return;
         patch->job = claim ? reapply->job : NULL;
         manager_refresh_patch(manager, patch);
+        if (!claim)
+                manager_schedule_guard(manager);
 }
 
 static void on_operation_end(void *userdata, JobResult result, const Failure *failure) {
@@ -436,6 +438,11 @@ int reapply_cancel(Reapply *reapply, Failure *f) {
         else if (operation_cancel(reapply->operation, f) != 0)
                 failure_done(f);
         return 0;
+}
+
+void reapply_cancel_current(Reapply *reapply) {
+        if (reapply->operation)
+                (void) operation_cancel(reapply->operation, NULL);
 }
 
 void reapply_wake(Reapply *reapply) {

@@ -13,6 +13,8 @@ DEFINE_CLEANUP(Reapply *, reapply_free)
 
 /* Ends with the patch that is being applied. */
 int reapply_cancel(Reapply *reapply, Failure *f);
+/* Gives up the patch that is being applied, and goes on with the next one. */
+void reapply_cancel_current(Reapply *reapply);
 void reapply_wake(Reapply *reapply);
 
 /* Whether it is one of those that are reapplied. */

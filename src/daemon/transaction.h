@@ -18,16 +18,6 @@ typedef enum KernelAction {
         KERNEL_ACTION_UNLOAD,
 } KernelAction;
 
-/* What the crash guard's record says when the kernel has done its part. Loading arms it without being asked. */
-typedef enum GuardStep {
-        GUARD_STEP_NONE,
-        GUARD_STEP_SETTLE,  /* the transition is over: the settle time begins */
-        GUARD_STEP_SUSPECT, /* the kernel reported something in it: guard_reason */
-        GUARD_STEP_PROVE,
-        GUARD_STEP_DISARM,  /* it is not in the kernel any more */
-        GUARD_STEP_LIFT,    /* the quarantine */
-} GuardStep;
-
 typedef struct Transaction Transaction;
 /* transaction: what it holds may be taken. */
 typedef void (*TransactionDone)(void *userdata, Transaction *transaction);

@@ -191,12 +191,14 @@ def check_settings(root: Path) -> list[str]:
     keys = re.findall(r'\.name = "(\w+)"', source)
     section = man_section(read(root, CONF_PAGE), "SETTINGS")
     documented = [term.strip("*=") for term in man_terms(section)]
-    example = re.findall(r"^#(\w+)=(\S+)$", read(root, "units/livepatch.conf"), re.M)
+    example = re.findall(r"^#(\w+)=(\S*)$", read(root, "units/livepatch.conf"), re.M)
     problems = compare("config.c", keys, CONF_PAGE, documented)
     problems += compare("config.c", keys, "livepatch.conf", [key for key, _ in example])
     for key, value in example:
         entry = re.search(rf"^\*{key}=\*\n((?:\t.*\n|\n(?=\t))+)", section, re.M)
-        if entry and not re.search(rf"\*{value}\*,\s+the\s+default|default\s+is\s+\*{value}\*", entry[1]):
+        if entry and not value and "default is empty" not in re.sub(r"\s+", " ", entry[1]):
+            problems.append(f"{key}: {CONF_PAGE} does not say that the default is empty")
+        if entry and value and not re.search(rf"\*{value}\*,\s+the\s+default|default\s+is\s+\*{value}\*", entry[1]):
             problems.append(f"{key}: {CONF_PAGE} does not say that the default is {value}")
     return problems
 

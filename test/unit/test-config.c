@@ -32,6 +32,8 @@ static void assert_defaults(const Config *config) {
         ASSERT_EQ(config->stall_timeout_usec, 600 * USEC_PER_SEC);
         ASSERT_EQ(config->on_stall, ON_STALL_WAIT);
         ASSERT_EQ(config->boot_timeout_usec, 60 * USEC_PER_SEC);
+        ASSERT_EQ(config->settle_time_usec, 120 * USEC_PER_SEC);
+        ASSERT_NULL(config->health_check_unit);
         ASSERT_EQ(config->exit_idle_usec, 30 * USEC_PER_SEC);
         ASSERT_EQ(config->jobs_per_user_max, 16);
         ASSERT_EQ(config->pending_authorizations_per_user_max, 8);
@@ -67,6 +69,8 @@ TEST(every_key) {
                                                        "StallTimeoutSec=infinity\n"
                                                        "OnStall=revert\n"
                                                        "BootTimeoutSec=2min\n"
+                                                       "SettleTimeSec=5min\n"
+                                                       "HealthCheckUnit=app-check@.service\n"
                                                        "ExitIdleSec=infinity\n"
                                                        "JobsPerUserMax=3\n"
                                                        "PendingAuthorizationsPerUserMax=1\n"
@@ -78,6 +82,8 @@ TEST(every_key) {
         ASSERT_EQ(config->stall_timeout_usec, USEC_INFINITY);
         ASSERT_EQ(config->on_stall, ON_STALL_REVERT);
         ASSERT_EQ(config->boot_timeout_usec, 120 * USEC_PER_SEC);
+        ASSERT_EQ(config->settle_time_usec, 300 * USEC_PER_SEC);
+        ASSERT_STREQ(config->health_check_unit, "app-check@.service");
         ASSERT_EQ(config->exit_idle_usec, USEC_INFINITY);
         ASSERT_EQ(config->jobs_per_user_max, 3);
         ASSERT_EQ(config->pending_authorizations_per_user_max, 1);
@@ -97,6 +103,30 @@ TEST(bad_values_are_ignored) {
                 assert_ignored(lines[i], "is ");
         assert_ignored("OnStall=explode", "must be wait or revert");
         assert_ignored("BootTimeoutSec=infinity", "must not be infinity");
+        assert_ignored("SettleTimeSec=infinity", "must not be infinity");
+}
+
+TEST(bad_names_of_services_are_ignored) {
+        static const char *const values[] = {
+                "check",         "check.timer",   ".service",        "@.service",       "-check.service",
+                "a b.service",   "../x.service",  "/bin/x.service",  "a@b@c.service",   "check.service\t.service",
+                "$(id).service", "check@.socket", "check.service.d", "check.service x", "\xc3\xa4.service",
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(values); i++) {
+                _cleanup_free_ char *line = NULL;
+
+                ASSERT_TRUE(asprintf(&line, "HealthCheckUnit=%s", values[i]) > 0);
+                assert_ignored(line, "must be the name of a service");
+        }
+}
+
+TEST(a_long_name_of_a_service_is_ignored) {
+        char line[300] = "HealthCheckUnit=";
+
+        memset(line + strlen(line), 'x', 210);
+        strcat(line, ".service");
+        assert_ignored(line, "must be the name of a service");
 }
 
 TEST(bad_lines_are_ignored) {
@@ -126,6 +156,8 @@ TEST(too_large_a_module_size_is_clamped) {
 TEST(an_empty_value_is_the_default) {
         _cleanup_(config_freep) Config *config = parse("[Livepatch]\nJobsPerUserMax=4\nOnStall=revert\n"
                                                        "SignaturePolicy=warn\nModuleSizeMax=1M\n"
+                                                       "HealthCheckUnit=a.service\n"
+                                                       "HealthCheckUnit=b.service\nHealthCheckUnit=\n"
                                                        "JobsPerUserMax=\nOnStall=\nSignaturePolicy=\nModuleSizeMax=\n");
 
         assert_defaults(config);

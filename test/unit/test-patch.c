@@ -57,9 +57,9 @@ TEST(every_move_of_the_table) {
         } moves[] = {
                 { PATCH_AVAILABLE,   "yyy......." },
                 { PATCH_STAGED,      "yyyy...yy." },
-                { PATCH_APPLYING,    ".yyyyy.y.y" },
+                { PATCH_APPLYING,    ".yyyyy.yyy" },
                 { PATCH_APPLIED,     "..yyy.y..." },
-                { PATCH_REVERTING,   ".yyyyyyy.y" },
+                { PATCH_REVERTING,   ".yyyyyyyyy" },
                 { PATCH_DISABLED,    ".yy.yyyy.." },
                 { PATCH_SUPERSEDED,  ".yy.yyy..." },
                 { PATCH_FAILED,      ".yyy...yy." },
