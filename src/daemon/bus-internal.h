@@ -5,6 +5,7 @@
 #include <systemd/sd-bus.h>
 
 #include "daemon/bus-changes.h"
+#include "daemon/bus-health.h"
 #include "daemon/bus-idle.h"
 #include "daemon/bus-polkit.h"
 #include "daemon/bus.h"
@@ -28,6 +29,7 @@ struct Bus {
         int root_fd;      /* borrowed */
         BusPolkit *polkit;
         BusIdle *idle;
+        BusHealth *health; /* NULL unless HealthCheckUnit= is set */
         BusChanges changes;
         unsigned n_requests; /* calls that wait for the core's answer */
 

@@ -82,6 +82,18 @@ static int serve(Bus *bus) {
         return r < 0 ? r : sd_bus_attach_event(bus->bus, bus->event, SD_EVENT_PRIORITY_NORMAL);
 }
 
+static int take_health_checks(Bus *bus) {
+        int r;
+
+        if (!manager_config(bus->manager)->health_check_unit)
+                return 0;
+        r = bus_health_new(bus->bus, &bus->health);
+        if (r < 0)
+                return r;
+        manager_set_health_runner(bus->manager, &bus_health_runner, bus->health);
+        return 0;
+}
+
 static int take_name(Bus *bus, Failure *f) {
         int r;
 
@@ -116,6 +128,8 @@ int bus_new(sd_event *event, Manager *manager, int root_fd, Bus **ret, Failure *
                 return failure_set(f, r, "Failed to connect to the system bus: %m");
         }
         r = serve(bus);
+        if (r >= 0)
+                r = take_health_checks(bus);
         if (r < 0) {
                 errno = -r;
                 return failure_set(f, r, "Failed to register the bus objects: %m");
@@ -127,17 +141,23 @@ int bus_new(sd_event *event, Manager *manager, int root_fd, Bus **ret, Failure *
         return 0;
 }
 
-void bus_stop(Bus *bus) {
-        bus_changes_flush(bus);
+static void leave_manager(Bus *bus) {
+        manager_set_health_runner(bus->manager, NULL, NULL);
         manager_set_observer(bus->manager, NULL, NULL);
         bus->manager = NULL;
+}
+
+void bus_stop(Bus *bus) {
+        bus_changes_flush(bus);
+        leave_manager(bus);
 }
 
 Bus *bus_free(Bus *bus) {
         if (!bus)
                 return NULL;
         if (bus->manager)
-                manager_set_observer(bus->manager, NULL, NULL);
+                leave_manager(bus);
+        (void) bus_health_free(bus->health);
         bus_changes_done(bus);
         (void) bus_idle_free(bus->idle);
         (void) bus_polkit_free(bus->polkit);
