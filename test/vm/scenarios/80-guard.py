@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from lpvm.agent import GuestGone, GuestTimeout
 from lpvm.check import Check, scenario
-from lpvm.livepatch import SIGNED, apply, call, ctl, drop_in, patches, state, states, trust
+from lpvm.livepatch import SIGNED, apply, ctl, drop_in, patches, state, states, trust
 from lpvm.machine import Machine
 
 GUARD = "/var/lib/livepatch/guard"
@@ -130,19 +130,20 @@ def settles_alone(vm: Machine, check: Check) -> None:
     check("and is not started again", not vm.exists("/run/livepatch/settling"))
 
 
-@scenario("a fault that the kernel survives keeps a patch from being proven")
-def oops(vm: Machine, check: Check) -> None:
+@scenario("a patch that hangs the boot is quarantined at the next one")
+def hangs_the_boot(vm: Machine, check: Check) -> None:
     trust(vm)
-    drop_in(vm, ["SettleTimeSec=15s"])
-    vm.ok("sysctl -w kernel.panic_on_oops=0")
-    apply(vm, "lp_oops")
-    vm.ok("echo Y > /sys/module/lp_oops/parameters/trigger")
-    vm.run("cat /proc/version")
-    problems = "busctl --system get-property org.livepatch /org/livepatch org.livepatch.Manager Problems"
-    check("it is reported", vm.wait_until(f"{problems} | grep -q 'reported a fault in .*lp_oops'", timeout=20), vm.run(problems))
-    vm.run("sleep 20")
-    check.equal("it does not settle", phase(vm, "lp_oops"), "settling")
-    check.contains("the journal has it", vm.journal("-b", "-u", "livepatchd.service"), "The kernel reported a fault in 'lp_oops'")
-    vm.ok("systemctl restart livepatchd.service")
-    check.contains("a new daemon knows, too", vm.read(f"{GUARD}/{vm.release}/lp_oops.json"), "reported a fault")
-    check.equal("nothing else is concerned", call(vm, "/org/livepatch", "Manager", "ListJobs").rc, 0)
+    drop_in(vm, ["SettleTimeSec=2s"])
+    apply(vm, "lp_uptime")
+    proven(vm, check, "lp_uptime")
+    vm.ok(f"livepatchctl stage --reapply {SIGNED}/lp_hang.ko")
+    vm.ok("sync")
+    vm.popen(["systemctl", "reboot"])
+    vm.wait_for_reset()
+    vm.start(wait=False)
+    check.require("the boot hangs", vm.wait_until(lambda: "lp_hang: " in vm.console, timeout=180))
+    vm.power_cut()
+    vm.start()
+    check.equal("it is quarantined", state(vm, "lp_hang"), "quarantined", states(vm))
+    check.contains("and the boot is complete", vm.read("/proc/cmdline"), "root=")
+    check.equal("a proven patch is reapplied", state(vm, "lp_uptime"), "applied", states(vm))
