@@ -2,6 +2,7 @@
 /* livepatchctl stage */
 
 #include "common/names.h"
+#include "common/string-util.h"
 #include "ctl/action.h"
 #include "ctl/module-file.h"
 #include "ctl/remote.h"
@@ -17,7 +18,11 @@ static void describe_staged(Action *a, const char *path, ActionResult *result) {
                 name = json_text(patch, "name");
                 result->patch = strdup(name);
         }
-        if (json_flag(patch, "reapply"))
+        if (streq(json_text(patch, "state"), "quarantined"))
+                action_succeed(result, "done", STYLE_NOTICE,
+                               "Patch '%s' for kernel %s is staged, but this build is quarantined: it is not loaded "
+                               "until 'livepatchctl unquarantine %s'.", name, json_text(patch, "kernel_release"), name);
+        else if (json_flag(patch, "reapply"))
                 action_succeed(result, "done", STYLE_GOOD,
                                "Patch '%s' for kernel %s is staged, and will be applied at boot.", name,
                                json_text(patch, "kernel_release"));

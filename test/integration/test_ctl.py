@@ -475,6 +475,11 @@ class Changing(CtlTest):
         self.ctl('enable', 'lp_cmdline')
         self.assertEqual([c['reapply'] for c in self.calls('SetReapply')], [False, True])
 
+    def test_enable_says_that_a_patch_is_quarantined(self):
+        self.set_state([patch('lp_cmdline', State='quarantined')])
+        self.assertIn('is quarantined: it is not loaded until', self.ctl('enable', 'lp_cmdline').stdout)
+        self.assertEqual([c['reapply'] for c in self.calls('SetReapply')], [True])
+
     def test_unknown_names(self):
         for verb in ('revert', 'remove', 'enable', 'disable'):
             self.ctl(verb, 'nothing', code=4)
