@@ -74,7 +74,8 @@ static void count_crash(GuardRecord *record) {
                     "the first suspect, and is reapplied; it is quarantined if that happens again", record->name);
 }
 
-/* On disk before anything is loaded. Where that cannot be done nothing can be armed, and so nothing is loaded. */
+/* On disk before anything is loaded. If that cannot be done, it holds in memory, and whoever wants to load the build
+ * looks at the disk once more (transaction_arm_guard()). */
 static int put(Manager *manager, const GuardRecord *record, bool keep) {
         _cleanup_failure_ Failure why = {};
         int r = keep ? store_put_guard(manager->store, record, &why) :

@@ -21,11 +21,6 @@ static void set_guard(Transaction *t, GuardRecord *record) {
         t->guard_changed = true;
 }
 
-static int refuse_quarantined(const GuardRecord *record, Failure *f) {
-        return failure_set(f, REFUSED_QUARANTINED, "'%s' is quarantined and was not loaded. %s. To let it try again: "
-                           "livepatchctl unquarantine %s", record->name, record->reason, record->name);
-}
-
 /* What is damaged has been reported when the records were loaded, and is written anew. */
 static int read_previous(Transaction *t, GuardRecord **ret, Failure *f) {
         int r = store_read_guard(t->store, t->release, t->name, ret, NULL);
@@ -51,6 +46,42 @@ static void note_refused(Transaction *t) {
         set_guard(t, TAKE_PTR(t->guard_before));
 }
 
+/* The records of earlier boots were judged when this process started. If that could not be written then, what is read
+ * now is as it was before. */
+static int judge_previous(const Transaction *t, GuardRecord *previous, Failure *f) {
+        _cleanup_strv_free_ char **clean = NULL;
+
+        if (store_clean_shutdowns(t->store, &clean) < 0)
+                return failure_oom(f);
+        switch (guard_judge(previous, t->boot_id, clean)) {
+        case GUARD_VERDICT_KEEP:
+                break;
+        case GUARD_VERDICT_DISARM:
+                previous->crashes = 0;
+                (void) guard_record_disarm(previous);
+                break;
+        case GUARD_VERDICT_COUNT:
+                previous->crashes++;
+                break;
+        case GUARD_VERDICT_QUARANTINE:
+                return failure_set(f, REFUSED_QUARANTINED,
+                                   "The machine went down with '%s', which could not be written to the disk yet. It "
+                                   "was not loaded. Make room on /var, or make it writable, then 'systemctl restart "
+                                   "livepatchd.service'", t->name);
+        }
+        return 0;
+}
+
+static int check_previous(const Transaction *t, const char *sha256, Failure *f) {
+        GuardRecord *previous = t->guard_before;
+
+        if (!previous || !guard_record_is_of(previous, sha256, t->build_id))
+                return 0;
+        if (previous->phase == GUARD_QUARANTINED)
+                return guard_record_refuse(previous, f);
+        return judge_previous(t, previous, f);
+}
+
 int transaction_arm_guard(Transaction *t, Failure *f) {
         const char *sha256 = module_image_sha256(verified_module_image(t->module));
         _cleanup_(guard_record_freep) GuardRecord *record = NULL;
@@ -58,9 +89,12 @@ int transaction_arm_guard(Transaction *t, Failure *f) {
 
         if (r != 0)
                 return r;
-        if (t->guard_before && t->guard_before->phase == GUARD_QUARANTINED && streq(t->guard_before->sha256, sha256))
-                return refuse_quarantined(t->guard_before, f);
+        r = check_previous(t, sha256, f);
+        if (r != 0)
+                return r;
         r = guard_record_arm(t->guard_before, t->name, t->release, sha256, t->boot_id, now_realtime_usec(), &record);
+        if (r >= 0)
+                r = free_and_strdup(&record->build_id, t->build_id);
         if (r < 0)
                 return failure_oom(f);
         r = store_put_guard(t->store, record, f);
@@ -136,7 +170,10 @@ static int take_step(Transaction *t, Failure *f) {
         case GUARD_STEP_QUARANTINE:
                 return record->phase != GUARD_QUARANTINED ? quarantine(t, &record, f) : 0;
         case GUARD_STEP_LIFT:
-                return record->phase == GUARD_QUARANTINED ? put_step(t, &record, false, f) : 0;
+                /* Or what would be one, if it could have been written when it was judged. */
+                return record->phase == GUARD_QUARANTINED ||
+                       (guard_record_is_armed(record) && !streq(record->boot_id, t->boot_id)) ?
+                               put_step(t, &record, false, f) : 0;
         }
         return 0;
 }

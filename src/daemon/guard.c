@@ -30,6 +30,7 @@ GuardRecord *guard_record_free(GuardRecord *record) {
         free(record->name);
         free(record->kernel_release);
         free(record->sha256);
+        free(record->build_id);
         free(record->boot_id);
         free(record->reason);
         free(record);
@@ -47,7 +48,9 @@ int guard_record_copy(const GuardRecord *record, GuardRecord **ret) {
         copy->proven = record->proven;
         copy->crashes = record->crashes;
         copy->settling_since = record->settling_since;
-        r = free_and_strdup(&copy->reason, record->reason);
+        r = free_and_strdup(&copy->build_id, record->build_id);
+        if (r >= 0)
+                r = free_and_strdup(&copy->reason, record->reason);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(copy);
@@ -83,6 +86,7 @@ static int read_record(RecordReader *reader, GuardRecord *record) {
         record_read_text(reader, "name", module_name_is_valid, &record->name);
         record_read_text(reader, "kernel_release", kernel_release_is_valid, &record->kernel_release);
         record_read_text(reader, "sha256", sha256_text_is_valid, &record->sha256);
+        record_read_optional(reader, "build_id", record_text_is_valid, &record->build_id);
         record_read_text(reader, "boot_id", guard_boot_id_is_valid, &record->boot_id);
         record_read_enum(reader, "phase", guard_phase_from_string, &record->phase);
         record_read_bool(reader, "proven", &record->proven);
@@ -127,6 +131,7 @@ int guard_record_format(const GuardRecord *record, char **ret) {
         record_write_text(&w, "name", record->name);
         record_write_text(&w, "kernel_release", record->kernel_release);
         record_write_text(&w, "sha256", record->sha256);
+        record_write_text(&w, "build_id", record->build_id);
         record_write_text(&w, "boot_id", record->boot_id);
         record_write_text(&w, "phase", guard_phase_to_string(record->phase));
         record_write_bool(&w, "proven", record->proven);
@@ -168,6 +173,15 @@ int guard_record_arm(const GuardRecord *previous, const char *name, const char *
         record->armed_at = now;
         *ret = TAKE_PTR(record);
         return 0;
+}
+
+bool guard_record_is_of(const GuardRecord *record, const char *sha256, const char *build_id) {
+        return streq(record->sha256, sha256) || (build_id && streq_ptr(record->build_id, build_id));
+}
+
+int guard_record_refuse(const GuardRecord *record, Failure *f) {
+        return failure_set(f, REFUSED_QUARANTINED, "'%s' is quarantined, and was not loaded. %s. To let it try again: "
+                           "livepatchctl unquarantine %s", record->name, record->reason, record->name);
 }
 
 bool guard_record_disarm(GuardRecord *record) {

@@ -30,7 +30,8 @@ typedef struct GuardRecord {
         char *name;
         char *kernel_release;
         char *sha256;
-        char *boot_id; /* in which it was armed */
+        char *build_id; /* NULL: it has none */
+        char *boot_id;  /* in which it was armed */
         GuardPhase phase;
         bool proven;             /* this build has settled once */
         unsigned crashes;        /* consecutive ones while a proven build settled */
@@ -54,6 +55,11 @@ int guard_record_arm(const GuardRecord *previous, const char *name, const char *
 static inline bool guard_record_is_armed(const GuardRecord *record) {
         return record->phase == GUARD_LOADING || record->phase == GUARD_SETTLING;
 }
+/* The refusal to load what this record, of a quarantine, is about. */
+int guard_record_refuse(const GuardRecord *record, Failure *f);
+/* Whether a file is the build that the record is about. The same build signed anew is another file. build_id: NULL when
+ * it has none. */
+bool guard_record_is_of(const GuardRecord *record, const char *sha256, const char *build_id) _pure_;
 /* Takes the build out of suspicion: whether anything is left that is worth keeping. */
 bool guard_record_disarm(GuardRecord *record);
 

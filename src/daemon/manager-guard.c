@@ -79,15 +79,14 @@ void manager_take_guard(Manager *manager, Transaction *transaction) {
         manager_schedule_guard(manager);
 }
 
-int manager_check_quarantine(const Manager *manager, const char *name, const char *sha256, Failure *f) {
+int manager_check_quarantine(const Manager *manager, const char *name, const char *sha256, const char *build_id,
+                             Failure *f) {
         const Patch *patch = find(manager, name, manager->kernel->release);
 
         if (!patch || !patch->guard || patch->guard->phase != GUARD_QUARANTINED ||
-            !streq(patch->guard->sha256, sha256))
+            !guard_record_is_of(patch->guard, sha256, build_id))
                 return 0;
-        return failure_set(f, REFUSED_QUARANTINED,
-                           "'%s' is quarantined and was not loaded. %s. To let it try again: livepatchctl unquarantine "
-                           "%s", patch->name, patch->guard->reason, patch->name);
+        return guard_record_refuse(patch->guard, f);
 }
 
 /* ---- The settle time --------------------------------------------------------------------------------------- */

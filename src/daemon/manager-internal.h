@@ -83,7 +83,8 @@ int manager_init_guard(Manager *manager);
 /* Takes the record over. */
 void manager_set_guard(Manager *manager, Patch *patch, GuardRecord *guard);
 /* Whether this very build may be loaded into the running kernel, whatever is on record of the name. */
-int manager_check_quarantine(const Manager *manager, const char *name, const char *sha256, Failure *f);
+int manager_check_quarantine(const Manager *manager, const char *name, const char *sha256, const char *build_id,
+                             Failure *f);
 /* What a transaction left on the disk. */
 void manager_take_guard(Manager *manager, Transaction *transaction);
 /* Looks again when the next settle time is over. */

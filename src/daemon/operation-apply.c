@@ -302,6 +302,8 @@ static void load(Operation *operation, const Patch *patch) {
 
         if (r >= 0)
                 r = prepare_records(operation, patch, transaction);
+        if (r >= 0)
+                r = free_and_strdup(&transaction->build_id, operation->candidate->info->build_id);
         if (r < 0)
                 return operation_end_errno(operation, r);
         transaction->module = verified_module_ref(operation->candidate->verified);

@@ -92,7 +92,7 @@ bool patch_is_cumulative_now(const Patch *patch) {
 
 bool patch_is_quarantined(const Patch *patch) {
         return patch->guard && patch->guard->phase == GUARD_QUARANTINED &&
-               (!patch->record || streq(patch->record->sha256, patch->guard->sha256));
+               (!patch->record || guard_record_is_of(patch->guard, patch->record->sha256, patch->record->build_id));
 }
 
 const char *patch_quarantine_reason(const Patch *patch) {

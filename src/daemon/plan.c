@@ -246,6 +246,9 @@ static int judge_item(const Plan *plan, PlanItem *item, FindingList *findings) {
         if (r == 0 && !streq(item->candidate->info->name, item->name))
                 r = failure_set(&item->failure, REFUSED_MALFORMED_MODULE, "The file holds the module '%s'",
                                 item->candidate->info->name);
+        if (r == 0)
+                r = manager_check_quarantine(plan->manager, item->name, item->sha256, item->candidate->info->build_id,
+                                             &item->failure);
         if (r != 0)
                 return r;
         r = preflight_findings(plan->manager, &plan->facts, &item->module, findings);

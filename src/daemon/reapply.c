@@ -95,9 +95,7 @@ static int preparation_new(Reapply *reapply, size_t index, Preparation **ret) {
                 return 0;
         }
         if (patch_is_quarantined(patch)) {
-                (void) failure_set(&p->failure, REFUSED_QUARANTINED,
-                                   "It is quarantined. %s. To let it try again: livepatchctl unquarantine %s",
-                                   patch_quarantine_reason(patch), patch->id);
+                (void) guard_record_refuse(patch->guard, &p->failure);
                 p->sha256 = strdup(patch->record->sha256);
                 *ret = TAKE_PTR(p);
                 return (*ret)->sha256 ? 0 : -ENOMEM;

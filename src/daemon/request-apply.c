@@ -114,7 +114,7 @@ int request_judge_apply(Request *request) {
         if (patch->klp && !patch->job)
                 return judge_loaded(request, patch);
         r = manager_check_quarantine(manager, info->name, module_image_sha256(request->candidate->image),
-                                     &request->failure);
+                                     info->build_id, &request->failure);
         if (r == 0)
                 r = queue_apply(request, patch->id);
         if (r != 1)

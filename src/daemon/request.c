@@ -118,7 +118,8 @@ static void report_inspection(Request *request) {
             policy_check_module(manager->kernel, inspection->info, refusal) == 0)
                 (void) policy_check_kernel(manager->kernel, refusal);
         if (refusal->code == 0 && inspection->info)
-                (void) manager_check_quarantine(manager, inspection->info->name, report.sha256, refusal);
+                (void) manager_check_quarantine(manager, inspection->info->name, report.sha256,
+                                                inspection->info->build_id, refusal);
         report_findings(request, &findings);
         report.findings = &findings;
         report.refusal = refusal->code != 0 ? refusal : NULL;

@@ -48,6 +48,7 @@ Transaction *transaction_free(Transaction *transaction) {
         free(transaction->name);
         free(transaction->release);
         free(transaction->boot_id);
+        free(transaction->build_id);
         free(transaction);
         return NULL;
 }

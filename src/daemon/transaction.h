@@ -30,6 +30,7 @@ struct Transaction {
         char *release;
         char *boot_id;
         VerifiedModule *module; /* a reference: a thread that hangs outlives everybody else */
+        char *build_id;         /* its own, for the crash guard; NULL: it has none */
         bool put_module;
         PatchRecord *record_before;
         RuntimeRecord *runtime_before;

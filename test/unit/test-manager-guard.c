@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The crash guard over a fake kernel: what crashes, shutdowns and settle times lead to. */
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include "common/string-util.h"
 #include "manager-fixture.h"
 #include "test.h"
@@ -194,8 +197,8 @@ TEST(what_somebody_else_took_out_is_no_suspect) {
         rig_go_on(&rig);
         rig_apply_done(&rig, "one", false);
         rig_write_enabled(&rig, "lp_one", "0");
-        RIG_WAIT(&rig, !rig_exists(&rig, RECORD));
-        ASSERT_FALSE(manager_is_settling(rig.manager));
+        RIG_WAIT(&rig, !manager_is_settling(rig.manager));
+        ASSERT_FALSE(rig_exists(&rig, RECORD));
 }
 
 TEST(what_the_kernel_refuses_leaves_nothing_behind) {
@@ -226,4 +229,90 @@ TEST(lifting_what_is_not_quarantined) {
         rig_apply_done(&rig, "one", false);
         ASSERT_EQ(lift(&rig, "lp_one", &applied), REFUSED_CONFLICT);
         ASSERT_TRUE(manager_is_settling(rig.manager));
+}
+
+TEST(the_same_build_signed_anew_is_quarantined_too) {
+        _cleanup_rig_ Rig rig = {};
+        _cleanup_failure_ Failure refusal = {};
+
+        rig_start(&rig);
+        rig_apply_done(&rig, "one", false);
+        rig_power_cut(&rig);
+        ASSERT_EQ(rig_apply_refused(&rig, "one-resigned", false, &refusal), REFUSED_QUARANTINED);
+        rig_stage(&rig, "one-resigned", true);
+        rig_expect_state(&rig, "lp_one", PATCH_QUARANTINED);
+        rig_expect(&rig, rig_reapply(&rig), JOB_RESULT_FAILED);
+        ASSERT_EQ(rig_count_calls(&rig, "ctl/inserted", "lp_one"), 0);
+        /* Another build is another matter. */
+        rig_apply_done(&rig, "one-again", false);
+}
+
+/* Where the new record would be written before it takes the place of the old one. */
+static void obstruct(Rig *rig, bool obstructed) {
+        if (obstructed)
+                ASSERT_OK(mkdirat(rig->root_fd, RECORD ".tmp~", 0700));
+        else
+                ASSERT_OK(unlinkat(rig->root_fd, RECORD ".tmp~", AT_REMOVEDIR));
+}
+
+TEST(a_judgement_that_cannot_be_written_holds) {
+        _cleanup_rig_ Rig rig = {};
+        _cleanup_failure_ Failure refusal = {}, none = {};
+
+        rig_start(&rig);
+        rig_apply_done(&rig, "one", false);
+        obstruct(&rig, true);
+        rig_power_cut(&rig);
+        rig_expect_state(&rig, "lp_one", PATCH_QUARANTINED);
+        assert_on_disk(&rig, "\"phase\": \"settling\"");
+        rig_expect(&rig, rig_reapply(&rig), JOB_RESULT_FAILED);
+        obstruct(&rig, false);
+        ASSERT_EQ(rig_apply_refused(&rig, "one", false, &refusal), REFUSED_QUARANTINED);
+        ASSERT_EQ(rig_count_calls(&rig, "ctl/inserted", "lp_one"), 0);
+        rig_stop(&rig);
+        rig_go_on(&rig);
+        assert_on_disk(&rig, "\"phase\": \"quarantined\"");
+        ASSERT_EQ(lift(&rig, "lp_one", &none), 0);
+        rig_expect(&rig, rig_reapply(&rig), JOB_RESULT_DONE);
+}
+
+TEST(a_quarantine_that_could_not_be_written_can_be_lifted) {
+        _cleanup_rig_ Rig rig = {};
+        _cleanup_failure_ Failure none = {};
+
+        rig_start(&rig);
+        rig_apply_done(&rig, "one", false);
+        obstruct(&rig, true);
+        rig_power_cut(&rig);
+        rig_expect_state(&rig, "lp_one", PATCH_QUARANTINED);
+        ASSERT_EQ(lift(&rig, "lp_one", &none), 0);
+        ASSERT_FALSE(rig_exists(&rig, RECORD));
+        rig_expect_state(&rig, "lp_one", PATCH_STAGED);
+        rig_expect(&rig, rig_reapply(&rig), JOB_RESULT_FAILED); /* nothing can be armed */
+        obstruct(&rig, false);
+        rig_expect(&rig, rig_reapply(&rig), JOB_RESULT_DONE);
+}
+
+TEST(a_crash_that_could_not_be_counted_is_counted_later) {
+        _cleanup_rig_ Rig rig = {};
+
+        rig_prepare(&rig);
+        rig_configure(&rig, QUICK);
+        rig_go_on(&rig);
+        rig_apply_done(&rig, "one", false);
+        settle(&rig, "lp_one");
+        rig_stop(&rig);
+        rig_configure(&rig, "[Livepatch]\nSettleTimeSec=1h\n");
+        rig_go_on(&rig);
+        rig_reboot(&rig);
+        rig_expect(&rig, rig_reapply(&rig), JOB_RESULT_DONE);
+        obstruct(&rig, true);
+        rig_power_cut(&rig);
+        rig_expect(&rig, rig_reapply(&rig), JOB_RESULT_FAILED);
+        assert_on_disk(&rig, "\"crashes\": 0");
+        obstruct(&rig, false);
+        rig_expect(&rig, rig_reapply(&rig), JOB_RESULT_DONE);
+        assert_on_disk(&rig, "\"crashes\": 1");
+        rig_power_cut(&rig);
+        rig_expect_state(&rig, "lp_one", PATCH_QUARANTINED);
 }

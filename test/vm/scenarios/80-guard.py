@@ -46,10 +46,15 @@ def panics_while_loading(vm: Machine, check: Check) -> None:
     refused = ctl(vm, "apply", f"{SIGNED}/lp_panic_init.ko")
     check.equal("an apply by hand is refused", refused.rc, 5, refused)
     check.contains("with the way out", refused.err, "livepatchctl unquarantine lp_panic_init")
+    staged = ctl(vm, "stage", "--reapply", f"{SIGNED}/lp_panic_init.ko")
+    check.contains("it may be staged, and that is said", staged.out, "is quarantined")
+    check.contains("and for the boot", ctl(vm, "enable", "lp_panic_init").out, "is quarantined")
+    check.contains("plan leaves it out", ctl(vm, "plan").out, "lp_panic_init' is quarantined")
+    check.equal("so does reapply", ctl(vm, "reapply").rc, 1)
     check.equal("an ordinary user must not lift it", ctl(vm, "unquarantine", "lp_panic_init", user="alice").rc, 3)
     check.equal("it is lifted", ctl(vm, "unquarantine", "lp_panic_init").rc, 0)
-    check.equal("and nothing is left of it", state(vm, "lp_panic_init"), "")
-    check.equal("once only", ctl(vm, "unquarantine", "lp_panic_init").rc, 4)
+    check.equal("it is as any other one", state(vm, "lp_panic_init"), "staged")
+    check.equal("once only", ctl(vm, "unquarantine", "lp_panic_init").rc, 5)
 
 
 @scenario("a patch that panics when its function runs is quarantined, and the rest is reapplied", tags=["core"])
