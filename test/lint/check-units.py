@@ -21,7 +21,7 @@ POLKIT_DTD = Path("/usr/share/polkit-1/policyconfig-1.dtd")
 
 EXPOSURE_MAX = 20  # times ten, as systemd-analyze(1) counts
 
-# What the two units have to have in common, since they run the same program.
+# What the first two units have to have in common, since they do the same things.
 CONFINEMENT = re.compile(r"^(?:CapabilityBoundingSet|NoNewPrivileges|Protect\w+|Private(?!Tmp)\w+|Restrict\w+|"
                          r"SystemCall\w+|MemoryDenyWriteExecute|LockPersonality|DeviceAllow|BindReadOnlyPaths|"
                          r"KeyringMode|StateDirectory\w*|RuntimeDirectory\w*|UMask|IPAddressDeny)=.*$", re.M)
@@ -36,6 +36,16 @@ BOOT_ORDER = {
     "WantedBy": {"sysinit.target"},
     "DefaultDependencies": {"no"},
     "RequiresMountsFor": {"/var/lib/livepatch", "/usr/lib/livepatch", "/etc/livepatch"},
+}
+
+# Started before, and stopped after, everything that may load a patch; and stopped by a shutdown alone.
+GUARD_ORDER = {
+    "Before": {"livepatch-reapply.service", "livepatchd.service", "sysinit.target", "shutdown.target"},
+    "Conflicts": {"shutdown.target"},
+    "WantedBy": {"sysinit.target"},
+    "DefaultDependencies": {"no"},
+    "RequiresMountsFor": {"/var/lib/livepatch"},
+    "RemainAfterExit": {"yes"},
 }
 
 
@@ -53,7 +63,7 @@ def check_verify(units: list[Path]) -> list[str]:
     """systemd's own opinion. The program is not installed here, so another one stands in for it."""
     with tempfile.TemporaryDirectory() as directory:
         for unit in units:
-            text = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", unit.read_text(), flags=re.M)
+            text = re.sub(r"^(Exec\w+)=\S+", r"\1=/bin/true", unit.read_text(), flags=re.M)
             (Path(directory) / unit.name).write_text(text)
         command = ["systemd-analyze", "verify", "--man=no", *(Path(directory) / unit.name for unit in units)]
         done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -65,9 +75,14 @@ def settings(unit: Path, name: str) -> set[str]:
     return {word for value in re.findall(rf"^{name}=(.*)$", unit.read_text(), re.M) for word in value.split()}
 
 
-def check_boot_order(unit: Path) -> list[str]:
-    return [f"{name}= is {settings(unit, name)}, not {wanted}" for name, wanted in BOOT_ORDER.items()
+def check_order(unit: Path, order: dict[str, set[str]]) -> list[str]:
+    return [f"{name}= is {settings(unit, name)}, not {wanted}" for name, wanted in order.items()
             if settings(unit, name) != wanted]
+
+
+def check_guard_order(unit: Path) -> list[str]:
+    stop = "--mark-clean-shutdown" in settings(unit, "ExecStop")
+    return check_order(unit, GUARD_ORDER) + ([] if stop else ["its stop does not note that the boot ends cleanly"])
 
 
 def check_confinement(one: Path, other: Path) -> list[str]:
@@ -114,7 +129,8 @@ def check_catalog(source: Path) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--source", type=Path, required=True, help="root of the source tree")
-    parser.add_argument("units", type=Path, nargs=2, help="livepatchd.service and livepatch-reapply.service, as built")
+    parser.add_argument("units", type=Path, nargs=3,
+                        help="livepatchd.service, livepatch-reapply.service and livepatch-guard.service, as built")
     args = parser.parse_args()
     missing = [tool for tool in ("systemd-analyze", "journalctl", "xmllint") if not shutil.which(tool)]
     if "systemd-analyze" in missing:
@@ -123,13 +139,16 @@ def main() -> int:
 
     report = Report()
     report.check("tools", [f"{tool} is not there" for tool in missing])
+    daemon, reapply, guard = args.units
     for unit in args.units:
         report.check(f"exposure of {unit.name}", check_exposure(unit))
+    for unit in (daemon, reapply):
         report.check(f"nothing harmful in {unit.name}", check_harmful(unit))
     report.check("systemd-analyze verify", check_verify(args.units))
-    report.check("same confinement", check_confinement(*args.units))
-    report.check("order at boot", check_boot_order(args.units[1]))
-    report.check("time limit at boot", check_time_limit(args.source, args.units[1]))
+    report.check("same confinement", check_confinement(daemon, reapply))
+    report.check("order at boot", check_order(reapply, BOOT_ORDER))
+    report.check("order of the crash guard", check_guard_order(guard))
+    report.check("time limit at boot", check_time_limit(args.source, reapply))
     if not missing:
         report.check("XML", check_xml(args.source))
         report.check("catalog", check_catalog(args.source))

@@ -72,6 +72,8 @@ UNIT_MISTAKES = [
     ("systemd-analyze verify", "livepatchd.service", "LockPersonality=", "LockedPersonality="),
     ("same confinement", "livepatch-reapply.service", "RestrictNamespaces=yes", "RestrictNamespaces=no"),
     ("order at boot", "livepatch-reapply.service", "Before=network-pre.target ", "Before="),
+    ("order of the crash guard", "livepatch-guard.service", "Conflicts=shutdown.target\n", ""),
+    ("order of the crash guard", "livepatch-guard.service", "ExecStop=", "ExecStopPost="),
     ("time limit at boot", "livepatch-reapply.service", "TimeoutStartSec=120s", "TimeoutStartSec=61s"),
 ]
 
@@ -130,7 +132,7 @@ class Checks(unittest.TestCase):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--source", type=Path, required=True)
-    parser.add_argument("units", type=Path, nargs=2)
+    parser.add_argument("units", type=Path, nargs=3)
     parsed = parser.parse_args()
     Checks.source, Checks.units = parsed.source, parsed.units
     unittest.main(argv=[sys.argv[0]])
