@@ -85,6 +85,14 @@ def check_guard_order(unit: Path) -> list[str]:
     return check_order(unit, GUARD_ORDER) + ([] if stop else ["its stop does not note that the boot ends cleanly"])
 
 
+def check_private_devices(unit: Path) -> list[str]:
+    """It is put together in /tmp, which is emptied and mounted over early in the boot."""
+    # PrivateTmp= waits by itself.
+    waits = "systemd-tmpfiles-setup.service" in settings(unit, "After") or settings(unit, "PrivateTmp") == {"yes"}
+    needs = settings(unit, "PrivateDevices") == {"yes"}
+    return [f"{unit.name} has PrivateDevices= and does not wait for /tmp"] if needs and not waits else []
+
+
 def check_confinement(one: Path, other: Path) -> list[str]:
     left, right = (CONFINEMENT.findall(unit.read_text()) for unit in (one, other))
     return [] if left == right and left else [f"in one of them only: {s}" for s in sorted(set(left) ^ set(right))] or [
@@ -148,6 +156,7 @@ def main() -> int:
     report.check("same confinement", check_confinement(daemon, reapply))
     report.check("order at boot", check_order(reapply, BOOT_ORDER))
     report.check("order of the crash guard", check_guard_order(guard))
+    report.check("PrivateDevices=", [line for unit in args.units for line in check_private_devices(unit)])
     report.check("time limit at boot", check_time_limit(args.source, reapply))
     if not missing:
         report.check("XML", check_xml(args.source))

@@ -74,6 +74,7 @@ UNIT_MISTAKES = [
     ("order at boot", "livepatch-reapply.service", "Before=network-pre.target ", "Before="),
     ("order of the crash guard", "livepatch-guard.service", "Conflicts=shutdown.target\n", ""),
     ("order of the crash guard", "livepatch-guard.service", "ExecStop=", "ExecStopPost="),
+    ("PrivateDevices=", "livepatch-reapply.service", "After=systemd-tmpfiles-setup.service", "After="),
     ("time limit at boot", "livepatch-reapply.service", "TimeoutStartSec=120s", "TimeoutStartSec=61s"),
 ]
 
