@@ -35,6 +35,7 @@ class Check:
     """Records checks; a failed one does not end the scenario unless it is `require`d."""
 
     report: Callable[[Outcome], None]
+    seed: int = 0  # for scenarios that throw dice; told where they fail
     outcomes: list[Outcome] = field(default_factory=list)
 
     def _record(self, label: str, passed: bool, detail: str) -> bool:

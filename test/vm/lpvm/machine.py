@@ -44,6 +44,13 @@ class Machine:
         argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", base_format, "-b", str(base.resolve()), str(self.disk)]
         run_on_host(argv)
 
+    @property
+    def drive(self) -> str:
+        """Words for QEMU's -drive."""
+        # "unsafe" drops the flushes to the host's own disk. A killed QEMU loses what it has not written yet, which is some
+        # of what the guest did not sync: lpvm.campaign's machines have a disk that loses more.
+        return f"format=qcow2,cache=unsafe,discard=unmap,file={self.disk}"
+
     # -- power ----------------------------------------------------------------------------------------------
 
     @property
@@ -79,7 +86,7 @@ class Machine:
         self._drop()
         self.boots += 1
         console = self.directory / f"console-{self.boots}.log"
-        self._qemu = Qemu(self.image, self.disk, console, self.hardware, self.cmdline_extra)
+        self._qemu = Qemu(self.image, self.drive, console, self.hardware, self.cmdline_extra)
         self._agent = Agent(self._qemu.agent_socket)
         if wait:
             self.wait_for_boot()
@@ -90,7 +97,7 @@ class Machine:
         assert warm and self.boots == 0
         self._overlay(warm / "disk.qcow2", "qcow2")
         self.boots = 1
-        self._qemu = Qemu(self.image, self.disk, self.directory / "console-1.log", self.hardware, "", warm / "state")
+        self._qemu = Qemu(self.image, self.drive, self.directory / "console-1.log", self.hardware, "", warm / "state")
         self._agent = Agent(self._qemu.agent_socket)
         self._qemu.resume()
         self._agent.ask_for_hello()
@@ -148,7 +155,7 @@ class Machine:
             raise RuntimeError(f"the machine ended, but not by a reset: {reason or 'unknown reason'}")
 
     def power_cut(self) -> None:
-        """Kills QEMU: what the guest has not synced is gone."""
+        """Kills QEMU: some of what the guest has not synced is gone."""
         if self._qemu:
             self._qemu.kill()
 

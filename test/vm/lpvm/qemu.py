@@ -32,7 +32,7 @@ class Hardware:
 
 
 class Qemu:
-    def __init__(self, image: Image, disk: Path, console: Path, hardware: Hardware, cmdline_extra: str, state: Path | None = None) -> None:
+    def __init__(self, image: Image, drive: str, console: Path, hardware: Hardware, cmdline_extra: str, state: Path | None = None) -> None:
         agent_host, agent_qemu = socket.socketpair()
         qmp_host, qmp_qemu = socket.socketpair()
         self.agent_socket = agent_host
@@ -42,9 +42,7 @@ class Qemu:
             "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-machine", "pc", "-accel", hardware.accel, "-cpu", "max", "-smp", str(hardware.cpus), "-m", str(hardware.memory),
             "-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", f"{CMDLINE} {cmdline_extra}".strip(),
-            # "unsafe" drops the flushes to the host's own disk; QEMU's caches still reach the host at each guest flush,
-            # so that killing QEMU loses what the guest did not sync and nothing else
-            "-drive", f"if=none,id=disk,format=qcow2,cache=unsafe,discard=unmap,file={disk}",
+            "-drive", f"if=none,id=disk,{drive}",
             "-device", "virtio-blk-pci,drive=disk", "-device", "virtio-rng-pci", "-device", "virtio-serial-pci",
             "-chardev", f"socket,id=agent,fd={agent_qemu.fileno()}", "-device", "virtserialport,chardev=agent,name=org.livepatch.test",
             "-chardev", f"file,id=console,path={console}", "-serial", "chardev:console",

@@ -67,7 +67,7 @@ class Runner:
     """IMAGES by kind; all of the same suite."""
 
     def __init__(
-        self, images: dict[str, Image], run_dir: Path, hardware: Hardware, *, jobs: int, keep: bool, installed: bool
+        self, images: dict[str, Image], run_dir: Path, hardware: Hardware, *, jobs: int, keep: bool, installed: bool, seed: int
     ) -> None:
         self.images = images
         self.run_dir = run_dir
@@ -75,6 +75,7 @@ class Runner:
         self.jobs = jobs
         self.keep = keep
         self.installed = installed
+        self.seed = seed
         self.totals = Totals()
         self._lock = threading.Lock()
 
@@ -103,7 +104,7 @@ class Runner:
                 say(_indent(f"at {outcome.where}\n{_shortened(outcome.detail)}".rstrip()))
 
         say(f"[{self.images[s.image].suite}] {s.name}: {s.title}")
-        check = Check(report)
+        check = Check(report, self.seed)
         skipped = ""
         if s.needs_install and not self.installed:
             skipped = "livepatchd is not in the image"
