@@ -2,6 +2,7 @@
 /* Strings: comparison, lists, hexadecimal, validation of names that come from outside. */
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <limits.h>
 
 #include "common/string-util.h"
@@ -198,6 +199,30 @@ int parse_duration(const char *s, uint64_t *ret) {
         if (r < 0)
                 return r;
         return multiply_by_unit(value, rest, units, ELEMENTSOF(units), ret);
+}
+
+const char *format_duration(uint64_t usec, char *buffer, size_t size) {
+        static const struct {
+                const char *name;
+                uint64_t usec;
+        } units[] = {
+                { "d", 86400 * USEC_PER_SEC }, { "h", 3600 * USEC_PER_SEC }, { "min", 60 * USEC_PER_SEC },
+                { "s", USEC_PER_SEC },         { "ms", USEC_PER_MSEC },
+        };
+        size_t i = 0;
+        uint64_t next;
+
+        while (i < ELEMENTSOF(units) - 1 && usec < units[i].usec)
+                i++;
+        next = i + 1 < ELEMENTSOF(units) && units[i].usec > USEC_PER_SEC ?
+                       usec % units[i].usec / units[i + 1].usec :
+                       0;
+        if (next > 0)
+                (void) snprintf(buffer, size, "%" PRIu64 "%s %" PRIu64 "%s", usec / units[i].usec, units[i].name, next,
+                                units[i + 1].name);
+        else
+                (void) snprintf(buffer, size, "%" PRIu64 "%s", usec / units[i].usec, units[i].name);
+        return buffer;
 }
 
 int parse_size(const char *s, uint64_t *ret) {

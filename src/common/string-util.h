@@ -62,6 +62,9 @@ char *sanitize_text(const char *s, size_t max);
 
 /* Parses "90", "90s", "5min", "2h", "1d", "infinity" into microseconds. */
 int parse_duration(const char *s, uint64_t *ret);
+/* "1d 2h", "9min 30s", "800ms": the two largest units; returns buffer. */
+#define FORMAT_DURATION_MAX 48
+const char *format_duration(uint64_t usec, char *buffer, size_t size);
 /* Parses "4096", "64K", "256M", "1G" into bytes. */
 int parse_size(const char *s, uint64_t *ret);
 /* yes/no, true/false, on/off, 1/0: returns 1, 0 or -EINVAL. */

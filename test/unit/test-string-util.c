@@ -143,6 +143,31 @@ TEST(durations) {
         ASSERT_EQ(usec, 42);
 }
 
+TEST(durations_as_text) {
+        static const struct {
+                uint64_t usec;
+                const char *text;
+        } cases[] = {
+                { 0, "0ms" },
+                { 999, "0ms" },
+                { 300 * USEC_PER_MSEC, "300ms" },
+                { 999999, "999ms" },
+                { USEC_PER_SEC, "1s" },
+                { 1999999, "1s" },
+                { 600 * USEC_PER_SEC, "10min" },
+                { 599 * USEC_PER_SEC, "9min 59s" },
+                { 3600 * USEC_PER_SEC, "1h" },
+                { 3659 * USEC_PER_SEC, "1h" },
+                { 7 * 86400 * USEC_PER_SEC, "7d" },
+                { (86400 + 7200 + 5) * USEC_PER_SEC, "1d 2h" },
+                { UINT64_MAX, "213503982d 8h" },
+        };
+        char buffer[FORMAT_DURATION_MAX];
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++)
+                ASSERT_STREQ(format_duration(cases[i].usec, buffer, sizeof(buffer)), cases[i].text);
+}
+
 TEST(sizes) {
         static const char *const bad[] = { "", "K", "-1", "1k", "1T", "1.5G", "1 KB", "0x10" };
         uint64_t size = 42;
