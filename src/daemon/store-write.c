@@ -248,3 +248,24 @@ int store_remove(Store *store, const char *release, const char *name, Failure *f
         store_prune_dirs(store, release, NULL);
         return r < 0 ? store_failure(f, r, "remove the patch", UNCHANGED) : 0;
 }
+
+int store_take_back(Store *store, const char *release, const char *name, PatchRecord **ret, bool *ret_changed,
+                    Failure *f) {
+        _cleanup_(edit_done) Edit edit = { .store = store, .release = release, .name = name, .dir_fd = -EBADF };
+        _cleanup_(patch_record_freep) PatchRecord *before = NULL;
+        int r = edit_begin(&edit, false);
+
+        *ret_changed = false;
+        if (r < 0 && r != -ENOENT)
+                return store_failure(f, r, "read the patch's record", UNCHANGED);
+        if (r == -ENOENT || !edit.old.current || !edit.old.current->transient_boot_id)
+                return 0;
+        if (edit.old.next_boot && patch_record_copy(edit.old.next_boot, &before) < 0)
+                return failure_oom(f);
+        r = before ? put_record(&edit, before, f) : remove_files(&edit, f);
+        if (r != 0)
+                return r;
+        *ret = TAKE_PTR(before);
+        *ret_changed = true;
+        return 0;
+}

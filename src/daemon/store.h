@@ -54,6 +54,11 @@ int store_put_module(Store *store, const char *release, const char *name, const 
  * On failure the old record stands, and the module file that store_put_module() wrote for the new one is gone. */
 int store_put(Store *store, const PatchRecord *record, Failure *f);
 
+/* Ends what is of this boot only, now instead of at the next boot: the record that it took the place of stands again
+ * and is returned, or the patch is forgotten (*ret is NULL). A record that lasts is left alone: *ret_changed. */
+int store_take_back(Store *store, const char *release, const char *name, PatchRecord **ret, bool *ret_changed,
+                    Failure *f);
+
 /* Forgets the patch: manifest, files, directory. A missing one is success. */
 int store_remove(Store *store, const char *release, const char *name, Failure *f);
 

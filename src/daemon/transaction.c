@@ -133,7 +133,7 @@ static int write_before(Transaction *t, Failure *f) {
 }
 
 /* The kernel and the manifest are what counts. Without this note the next start reads the kernel alone, which is
- * better than a note that is no longer true. */
+ * better than a note that is no longer true; but the one that something waits for its confirmation still is. */
 static void write_runtime_after(Transaction *t) {
         _cleanup_failure_ Failure why = {};
         int r = 0;
@@ -142,7 +142,7 @@ static void write_runtime_after(Transaction *t) {
                 r = store_put_runtime(t->store, t->runtime_after, &why);
         if (r != 0)
                 log_warning("%s", failure_text(&why));
-        if (r != 0 || t->forget_runtime)
+        if ((r != 0 && t->runtime_after->confirm_within == 0) || t->forget_runtime)
                 (void) store_remove_runtime(t->store, t->name);
 }
 
@@ -155,10 +155,23 @@ static int explain_unrecorded(Transaction *t, int error, Failure *f) {
         return failure_set(f, error, "%s. %s", t->unrecorded, failure_text(&why));
 }
 
+static int take_record_back(Transaction *t, Failure *f) {
+        bool changed;
+        int r = store_take_back(t->store, t->release, t->name, &t->record_after, &changed, f);
+
+        /* Of a patch that is not there, nothing is to be told. */
+        if (r == 0)
+                t->record_is_gone = t->forget_runtime = changed && !t->record_after;
+        return r;
+}
+
 static int write_after(Transaction *t, Failure *f) {
         int r = 0;
 
-        if (t->forget_record)
+        t->record_is_gone = t->forget_record;
+        if (t->take_back)
+                r = take_record_back(t, f);
+        else if (t->forget_record)
                 r = store_remove(t->store, t->release, t->name, f);
         else if (t->record_after)
                 r = store_put(t->store, t->record_after, f);

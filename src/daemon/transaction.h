@@ -44,6 +44,7 @@ struct Transaction {
         RuntimeRecord *runtime_on_failure; /* failure_* are filled in */
         char *unrecorded; /* how things are when all went well but the records afterwards; begins the failure's text */
         bool forget_record;
+        bool take_back; /* what is of this boot only; record_after becomes what stands again, if anything does */
         bool forget_runtime;
         TransactionDone done;
         TransactionDropped dropped; /* may be NULL */
@@ -51,6 +52,7 @@ struct Transaction {
 
         /* The outcome. */
         Failure failure; /* code 0: all done, but perhaps for the runtime record */
+        bool record_is_gone;       /* forgotten, or taken back and nothing stood behind it */
         bool record_before_stands; /* it was written, and not taken back */
         GuardRecord *guard;        /* what is on disk now, if guard_changed; NULL: nothing */
         bool guard_changed;
