@@ -47,6 +47,7 @@ typedef enum Refusal {
         REFUSED_STORE_FAILED, /* the disk: full, read-only, I/O error */
         REFUSED_CANCELED,
         REFUSED_READ_ONLY, /* a vendor's file or certificate, which only the vendor's package can remove */
+        REFUSED_NOT_CONFIRMED, /* in the time that the caller of Apply set */
         _REFUSED_MAX,
 } Refusal;
 

@@ -49,6 +49,7 @@ static const struct {
         { PATCH_CHANGED_STATE, "Replace" },
         { PATCH_CHANGED_STATE, "StackOrder" },
         { PATCH_CHANGED_STATE, "Unconfirmed" },
+        { PATCH_CHANGED_STATE, "ConfirmBefore" },
         { PATCH_CHANGED_OBJECTS, "Objects" },
         { PATCH_CHANGED_OBJECTS, "ObjectsKnown" },
         { PATCH_CHANGED_REAPPLY, "Reapply" },

@@ -27,7 +27,7 @@ static int method_apply(sd_bus_message *m, void *userdata, sd_bus_error *error) 
 
         r = read_descriptor(m, &fd, error);
         if (r >= 0)
-                r = bus_message_read_operation_options(m, &options, error);
+                r = bus_message_read_operation_options(m, JOB_APPLY, &options, error);
         if (r < 0)
                 return r;
         r = bus_polkit_authorize(bus->polkit, m, bus_polkit_action_of_method(m), (PolkitDetail) {}, &uid, error);
@@ -71,6 +71,42 @@ static int method_stage(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         return bus_request_begun(&request, r, &failure, error);
 }
 
+static int no_such_patch(const char *name, sd_bus_error *error) {
+        _cleanup_free_ char *shown = sanitize_text(name, NAME_SHOWN_MAX);
+
+        return bus_error_set_refusal(error, REFUSED_NO_SUCH_PATCH,
+                                     "There is no patch '%s', or several for other kernels have that name: "
+                                     "see the list of patches, and name it as NAME@RELEASE if need be",
+                                     strempty(shown));
+}
+
+static int method_confirm(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_(bus_request_freep) BusRequest *request = NULL;
+        _cleanup_failure_ Failure failure = {};
+        _cleanup_free_ char *patch_name = NULL, *release = NULL;
+        Bus *bus = userdata;
+        const char *name;
+        uid_t uid;
+        int r;
+
+        r = sd_bus_message_read_basic(m, 's', &name);
+        if (r < 0)
+                return r;
+        /* polkit shows it to people. */
+        if (!patch_id_parse(name, &patch_name, &release))
+                return no_such_patch(name, error);
+        r = bus_polkit_authorize(bus->polkit, m, bus_polkit_action_of_method(m), (PolkitDetail) { "patch", name },
+                                 &uid, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        bus_refresh_patches(bus);
+        r = bus_request_new(bus, m, &request);
+        if (r < 0)
+                return bus_error_set_errno(error, r);
+        r = manager_confirm(bus->manager, name, uid, bus_request_reply_empty, request, &failure);
+        return bus_request_begun(&request, r, &failure, error);
+}
+
 static int method_reapply(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         _cleanup_(bus_request_freep) BusRequest *request = NULL;
         _cleanup_failure_ Failure failure = {};
@@ -89,7 +125,7 @@ static int method_reapply(sd_bus_message *m, void *userdata, sd_bus_error *error
 }
 
 static int method_get_patch(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        _cleanup_free_ char *path = NULL, *shown = NULL;
+        _cleanup_free_ char *path = NULL;
         const Patch *patch;
         Bus *bus = userdata;
         const char *name;
@@ -100,13 +136,8 @@ static int method_get_patch(sd_bus_message *m, void *userdata, sd_bus_error *err
                 return r;
         bus_refresh_patches(bus);
         patch = manager_find_patch(bus->manager, name);
-        if (!patch) {
-                shown = sanitize_text(name, NAME_SHOWN_MAX);
-                return bus_error_set_refusal(error, REFUSED_NO_SUCH_PATCH,
-                                             "There is no patch '%s', or several for other kernels have that name: "
-                                             "see the list of patches, and name it as NAME@RELEASE if need be",
-                                             strempty(shown));
-        }
+        if (!patch)
+                return no_such_patch(name, error);
         r = bus_patch_path(patch, &path);
         if (r < 0)
                 return bus_error_set_errno(error, r);
@@ -338,6 +369,10 @@ static const sd_bus_vtable manager_vtable[] = {
                                  "", ,
                                  "o", SD_BUS_PARAM(job),
                                  method_reapply, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_NAMES("Confirm",
+                                 "s", SD_BUS_PARAM(name),
+                                 "", ,
+                                 method_confirm, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_NAMES("AddTrust",
                                  "h", SD_BUS_PARAM(certificate),
                                  "s", SD_BUS_PARAM(fingerprint),

@@ -73,6 +73,8 @@ static int read_option(sd_bus_message *m, const BusOption *options, bool *seen, 
         if (seen[i])
                 return bus_error_set_invalid_args(error, "Option '%s' is given twice. Nothing was changed.", key);
         seen[i] = true;
+        if (options[i].given)
+                *options[i].given = true;
         return read_value(m, options + i, error);
 }
 

@@ -15,13 +15,14 @@ typedef struct BusOption {
         bool *flag;        /* b */
         uint64_t *number;  /* t */
         const char **text; /* s; as long as the message lives */
+        bool *given;       /* whether it was; may be NULL */
 } BusOption;
 
 /* Reads the a{sv}. An unknown key, a key given twice or a value of another type is InvalidArgs. */
 int bus_message_read_options(sd_bus_message *m, const BusOption *options, sd_bus_error *error);
 
-/* Those that Apply and Revert have in common (bus-job-options.c). */
-int bus_message_read_operation_options(sd_bus_message *m, OperationOptions *ret, sd_bus_error *error);
+/* Those of Apply and Revert (bus-job-options.c). */
+int bus_message_read_operation_options(sd_bus_message *m, JobType type, OperationOptions *ret, sd_bus_error *error);
 
 /* A private copy of a received descriptor, which belongs to its message. */
 int bus_message_copy_fd(int fd, int *ret, sd_bus_error *error);

@@ -114,11 +114,23 @@ static int get_reapply(sd_bus *b _unused_, const char *path _unused_, const char
         return sd_bus_message_append(reply, "b", p->record && p->record->reapply);
 }
 
-/* Withdrawn: feeds say so. Unconfirmed: a commit-confirm is running. */
+/* Withdrawn: feeds say so. */
 static int get_false(sd_bus *b _unused_, const char *path _unused_, const char *interface _unused_,
                      const char *property _unused_, sd_bus_message *reply, void *userdata _unused_,
                      sd_bus_error *error _unused_) {
         return sd_bus_message_append(reply, "b", false);
+}
+
+static int get_unconfirmed(sd_bus *b _unused_, const char *path _unused_, const char *interface _unused_,
+                           const char *property _unused_, sd_bus_message *reply, void *userdata,
+                           sd_bus_error *error _unused_) {
+        return sd_bus_message_append(reply, "b", patch_is_unconfirmed(((const BusPatch *) userdata)->patch));
+}
+
+static int get_confirm_before(sd_bus *b _unused_, const char *path _unused_, const char *interface _unused_,
+                              const char *property _unused_, sd_bus_message *reply, void *userdata,
+                              sd_bus_error *error _unused_) {
+        return sd_bus_message_append(reply, "t", manager_confirm_before(((const BusPatch *) userdata)->patch));
 }
 
 static int get_stack_order(sd_bus *b _unused_, const char *path _unused_, const char *interface _unused_,
@@ -259,7 +271,8 @@ const sd_bus_vtable bus_patch_properties_vtable[] = {
         SD_BUS_PROPERTY("Reapply", "b", get_reapply, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Drift", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Withdrawn", "b", get_false, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SD_BUS_PROPERTY("Unconfirmed", "b", get_false, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Unconfirmed", "b", get_unconfirmed, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("ConfirmBefore", "t", get_confirm_before, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Sha256", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("BuildId", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("ModuleVersion", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),

@@ -94,7 +94,7 @@ static int method_apply(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         Bus *bus;
         int r;
 
-        r = bus_message_read_operation_options(m, &options, error);
+        r = bus_message_read_operation_options(m, JOB_APPLY, &options, error);
         if (r < 0)
                 return r;
         r = bus_patch_begin(userdata, m, &bus, &id, &uid, &request, error);
@@ -113,7 +113,7 @@ static int method_revert(sd_bus_message *m, void *userdata, sd_bus_error *error)
         Bus *bus;
         int r;
 
-        r = bus_message_read_operation_options(m, &options, error);
+        r = bus_message_read_operation_options(m, JOB_REVERT, &options, error);
         if (r < 0)
                 return r;
         r = bus_patch_begin(userdata, m, &bus, &id, &uid, &request, error);

@@ -69,6 +69,7 @@ static const struct {
 } action_table[] = {
         { LP_IFACE_MANAGER, "AddTrust", LP_ACTION_MANAGE_TRUST },
         { LP_IFACE_MANAGER, "Apply", LP_ACTION_APPLY },
+        { LP_IFACE_MANAGER, "Confirm", LP_ACTION_APPLY },
         { LP_IFACE_MANAGER, "Inspect", LP_ACTION_INSPECT },
         { LP_IFACE_MANAGER, "Plan", LP_ACTION_INSPECT },
         { LP_IFACE_MANAGER, "Reapply", LP_ACTION_MANAGE_BOOT },

@@ -33,7 +33,7 @@ void bus_refresh_kernel(Bus *bus) {
 /* A call that came in while the name was being given back is finished, but not stayed for: livepatch-settle.path starts
  * the next process. */
 static bool is_watching(const Bus *bus) {
-        return bus->idle && !bus_idle_is_leaving(bus->idle) && manager_is_settling(bus->manager);
+        return bus->idle && !bus_idle_is_leaving(bus->idle) && manager_is_watching(bus->manager);
 }
 
 /* A job that has ended keeps the daemon as long as its object is promised to be readable (JOB_RETENTION_USEC). */

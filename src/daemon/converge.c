@@ -116,6 +116,8 @@ static int resume(Manager *manager, const Patch *patch, Failure *f) {
         };
         Job *job;
 
+        parameters.options.confirm_within_usec = patch->runtime->confirm_within;
+        parameters.options.expired = patch->runtime->confirm_expired;
         log_info("Going on with the %s of '%s' that an earlier process began",
                  job_type_to_string(parameters.type), patch->id);
         return job_enqueue(manager, &parameters, &job, f);

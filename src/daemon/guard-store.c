@@ -321,10 +321,10 @@ int guard_mark_shutdown(int root_fd, bool clean, Failure *f) {
         return r < 0 ? store_failure(f, r, "note whether this boot ends cleanly", UNCHANGED) : 0;
 }
 
-void store_flag_settling(Store *store, bool settling) {
+void store_flag_watching(Store *store, bool watching) {
         _cleanup_close_ int fd = -EBADF;
 
-        if (!settling) {
+        if (!watching) {
                 (void) unlinkat(store->run_fd, SETTLING_NAME, 0);
                 return;
         }

@@ -3,7 +3,8 @@
  *
  *     var/lib/livepatch/guard/<release>/<name>.json   guard records
  *     var/lib/livepatch/guard/clean-shutdown          ids of boots that ended cleanly, the newest first
- *     run/livepatch/settling                          while something settles: livepatch-settle.path starts the daemon
+ *     run/livepatch/settling                          while something settles, or waits for its confirmation:
+ *                                                     livepatch-settle.path starts the daemon
  *
  * Written as durably as the rest of the store, with the same lock held, but for the list of clean shutdowns. */
 #pragma once
@@ -32,4 +33,4 @@ int store_clean_shutdowns(Store *store, char ***ret);
  * this file. */
 int guard_mark_shutdown(int root_fd, bool clean, Failure *f);
 
-void store_flag_settling(Store *store, bool settling);
+void store_flag_watching(Store *store, bool watching);

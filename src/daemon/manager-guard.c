@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "common/names.h"
 #include "common/string-util.h"
+#include "daemon/confirm.h"
 #include "daemon/guard-store.h"
 #include "daemon/health-internal.h"
 #include "daemon/transaction.h"
@@ -40,6 +41,14 @@ bool manager_is_settling(const Manager *manager) {
                     manager_is_condemned(manager, manager->patches[i]))
                         return true;
         return false;
+}
+
+bool manager_is_watching(const Manager *manager) {
+        return manager_is_settling(manager) || manager_has_unconfirmed(manager);
+}
+
+void manager_flag_watching(Manager *manager) {
+        store_flag_watching(manager->store, manager_is_watching(manager));
 }
 
 /* Loaded anew: what was found out about it before is of an earlier load. */
@@ -198,7 +207,7 @@ void manager_schedule_guard(Manager *manager) {
 
         for (size_t i = 0; i < manager->n_patches; i++)
                 next = MIN(next, next_look(manager, manager->patches[i], now));
-        store_flag_settling(manager->store, next != USEC_INFINITY);
+        manager_flag_watching(manager);
         if (next == USEC_INFINITY) {
                 (void) sd_event_source_set_enabled(manager->guard_timer, SD_EVENT_OFF);
                 return;

@@ -43,6 +43,7 @@ struct Manager {
         sd_event_source *guard_timer;
         const HealthRunner *health_runner; /* NULL: nobody is there to run checks */
         void *health_userdata;
+        sd_event_source *confirm_timer;
 
         char **problems;
         size_t n_lost_records;
@@ -73,6 +74,8 @@ bool manager_is_this_kernel(const Manager *manager, const char *release);
 uint64_t now_realtime_usec(void);
 
 /* manager-operations.c */
+/* The record of a patch that is applied and is to last; *ret is NULL when that is what is on record. */
+int manager_lasting_record(const Manager *manager, const Patch *patch, PatchRecord **ret);
 int manager_no_such_patch(const char *patch_id, Failure *f);
 
 /* guard-boot.c: reads the guard's records, and judges those of earlier boots; before anything is loaded. */
@@ -93,6 +96,8 @@ void manager_schedule_guard(Manager *manager);
 void manager_submit_guard_step(Manager *manager, Patch *patch, GuardStep step, const char *reason);
 /* Armed in this boot. */
 bool manager_patch_is_settling(const Manager *manager, const Patch *patch);
+/* Tells systemd whether somebody has to come back (livepatch-settle.path). */
+void manager_flag_watching(Manager *manager);
 
 /* converge.c */
 int manager_load_patches(Manager *manager, Failure *f);

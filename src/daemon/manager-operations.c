@@ -120,6 +120,13 @@ static int changed_record(const Manager *manager, const Patch *patch, bool reapp
         return 0;
 }
 
+int manager_lasting_record(const Manager *manager, const Patch *patch, PatchRecord **ret) {
+        *ret = NULL;
+        if (!patch->record || (patch->record->reapply && !patch->record->transient_boot_id))
+                return 0;
+        return changed_record(manager, patch, true, ret);
+}
+
 /* What is written would be the record from before, whose file is about to go. */
 static int check_reapply(const Manager *manager, const Patch *patch, Failure *f) {
         if (requests_stage(manager, patch->id))
@@ -132,6 +139,10 @@ static int check_reapply(const Manager *manager, const Patch *patch, Failure *f)
                 return failure_set(f, REFUSED_CONFLICT,
                                    "'%s' was loaded by something other than livepatchd, which has no file of it to "
                                    "apply at boot. Nothing was changed. Apply its file with livepatchctl", patch->id);
+        if (patch_is_unconfirmed(patch))
+                return failure_set(f, REFUSED_CONFLICT,
+                                   "'%s' waits for its confirmation, which decides what the next boot does. Nothing "
+                                   "was changed. Use 'livepatchctl confirm %s', or revert it", patch->id, patch->id);
         return 0;
 }
 

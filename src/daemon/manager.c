@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/names.h"
 #include "common/string-util.h"
+#include "daemon/confirm.h"
 #include "daemon/health-internal.h"
 #include "daemon/job-internal.h"
 #include "daemon/operation.h"
@@ -251,6 +252,7 @@ void manager_set_runtime(Manager *manager, const char *patch_id, RuntimeRecord *
         patch->runtime = runtime;
         (void) patch_update(patch);
         manager_notify_patch(manager, patch, PATCH_CHANGED_STATE);
+        manager_schedule_confirm(manager);
 }
 
 uint64_t manager_next_order(const Manager *manager) {
@@ -385,6 +387,8 @@ static int make_workers(Manager *manager) {
                 r = sd_event_source_set_enabled(manager->run_next, SD_EVENT_OFF);
         if (r >= 0)
                 r = manager_init_guard(manager);
+        if (r >= 0)
+                r = manager_init_confirm(manager);
         return r;
 }
 
@@ -434,6 +438,7 @@ int manager_start(Manager *manager, Failure *f) {
                 return r;
         manager_review_kernel_log(manager);
         manager_schedule_guard(manager);
+        manager_schedule_confirm(manager);
         return 0;
 }
 
@@ -461,6 +466,7 @@ Manager *manager_free(Manager *manager) {
         safe_close(manager->kmsg_fd);
         (void) sd_event_source_disable_unref(manager->run_next);
         (void) sd_event_source_disable_unref(manager->guard_timer);
+        (void) sd_event_source_disable_unref(manager->confirm_timer);
         if (disk_is_done) /* else a thread that hangs will come back to it */
                 store_close(manager->store);
         config_free(manager->config);

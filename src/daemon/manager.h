@@ -68,6 +68,10 @@ Job *manager_find_job(const Manager *manager, uint32_t id);
 bool manager_is_idle(const Manager *manager);
 /* A patch was loaded and its settle time is not over, or it has to be reverted: somebody has to stay, or come back. */
 bool manager_is_settling(const Manager *manager);
+/* One settles, or waits for its confirmation: somebody has to stay and watch, or come back. */
+bool manager_is_watching(const Manager *manager);
+/* When an unconfirmed patch is reverted: CLOCK_REALTIME, microseconds; 0 as long as its transition is not complete. */
+uint64_t manager_confirm_before(const Patch *patch);
 
 /* ---- Operations ----------------------------------------------------------------------------------------------
  * All are asynchronous: they return 0 and call the reply exactly once, later, from the loop; or they return non-zero
@@ -90,6 +94,9 @@ int manager_revert(Manager *manager, const char *patch_id, const OperationOption
 int manager_remove(Manager *manager, const char *patch_id, uid_t uid, ManagerReply reply, void *userdata, Failure *f);
 int manager_set_reapply(Manager *manager, const char *patch_id, bool reapply, uid_t uid, ManagerReply reply,
                         void *userdata, Failure *f);
+/* Makes what was applied on condition (confirm_within_usec) stay, as if it had been applied without. Replies with the
+ * patch. */
+int manager_confirm(Manager *manager, const char *patch_id, uid_t uid, ManagerReply reply, void *userdata, Failure *f);
 /* Lets a quarantined build be loaded again. */
 int manager_clear_quarantine(Manager *manager, const char *patch_id, uid_t uid, ManagerReply reply, void *userdata,
                              Failure *f);

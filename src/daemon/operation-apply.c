@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "common/names.h"
 #include "common/string-util.h"
+#include "daemon/confirm.h"
 #include "daemon/operation-internal.h"
 
 /* The very build that is on record for good: its manifest is not touched before the end. */
@@ -42,30 +43,16 @@ static int record_of_candidate(Operation *operation, const Patch *patch, PatchRe
         return 0;
 }
 
-/* What stands when all has gone well. */
+/* What stands when all has gone well; NULL: the manifest says it all. What waits for its confirmation does not last
+ * before. */
 static int record_of_applied(Operation *operation, PatchRecord **ret) {
-        _cleanup_(patch_record_freep) PatchRecord *record = NULL;
-        Patch *patch = operation_patch(operation);
-        int r = 0;
+        const Patch *patch = operation_patch(operation);
 
-        *ret = NULL;
         if (!patch)
                 return -ENOENT;
-        if (!operation->options.runtime && patch->record &&
-            (!patch->record->reapply || patch->record->transient_boot_id))
-                r = patch_record_copy(patch->record, &record);
-        if (r < 0 || !record)
-                return r; /* nothing to write: the manifest says it all */
-        if (!operation->options.runtime) {
-                /* Applied again after it was off: it goes to the end of the order. */
-                if (!record->reapply)
-                        record->order = manager_next_order(operation->manager);
-                record->reapply = true;
-                free(record->transient_boot_id);
-                record->transient_boot_id = NULL;
-        }
-        *ret = TAKE_PTR(record);
-        return 0;
+        if (operation->options.runtime || operation->options.confirm_within_usec != 0)
+                return 0;
+        return manager_lasting_record(operation->manager, patch, ret);
 }
 
 static void log_applied(const Operation *operation, const Patch *patch) {
@@ -127,6 +114,7 @@ static int runtime_of_applied(Operation *operation, RuntimeRecord **ret) {
                 return r;
         (*ret)->applied_at = now_realtime_usec();
         (*ret)->applied_by = operation->uid;
+        confirm_begin(*ret, operation->options.confirm_within_usec, operation->options.runtime);
         return 0;
 }
 

@@ -17,4 +17,6 @@ typedef struct OperationOptions {
         bool on_stall_given;         /* else as configured */
         OnStall on_stall;            /* ON_STALL_REVERT reverses a stalled revert, too: the patch stays applied; so
                                       * what livepatchd reverts for safety has to say ON_STALL_WAIT */
+        uint64_t confirm_within_usec; /* apply: reverted when nobody confirms it in this time; 0: stays without */
+        bool expired;                 /* revert: nobody did */
 } OperationOptions;

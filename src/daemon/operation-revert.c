@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/names.h"
 #include "common/string-util.h"
+#include "daemon/confirm.h"
 #include "daemon/operation-internal.h"
 #include "daemon/vendor.h"
 
@@ -40,26 +41,38 @@ static void end_removed(Operation *operation) {
                 operation_end(operation, JOB_RESULT_DONE, NULL);
 }
 
+static void log_reverted(const Operation *operation) {
+        bool removed = operation->type == JOB_REMOVE;
+        LogField fields[] = {
+                { LP_FIELD_PATCH, operation->name },
+                { LP_FIELD_OPERATION, job_type_to_string(operation->type) },
+                { LP_FIELD_KERNEL, operation->release },
+                {},
+        };
+
+        if (operation->options.expired)
+                log_event(LOG_WARNING, LP_MESSAGE_NOT_CONFIRMED, fields,
+                          "Reverted '%s' on kernel %s, because nobody confirmed it in time", operation->name,
+                          operation->release);
+        else
+                log_event(LOG_NOTICE, removed ? LP_MESSAGE_REMOVED : LP_MESSAGE_REVERTED, fields,
+                          removed ? "Removed '%s' of kernel %s" : "Reverted '%s' on kernel %s", operation->name,
+                          operation->release);
+}
+
 static void on_forgotten(void *userdata, Transaction *transaction) {
         Operation *operation = userdata;
         Manager *manager = operation->manager;
-        bool removed = operation->type == JOB_REMOVE;
 
         operation->in_step = false;
         operation_take_runtime(operation, transaction);
         if (transaction->failure.code != 0)
                 return end_failed(operation, &transaction->failure);
-        log_event(LOG_NOTICE, removed ? LP_MESSAGE_REMOVED : LP_MESSAGE_REVERTED,
-                  ((LogField[]){ { LP_FIELD_PATCH, operation->name },
-                                 { LP_FIELD_OPERATION, job_type_to_string(operation->type) },
-                                 { LP_FIELD_KERNEL, operation->release },
-                                 {} }),
-                  removed ? "Removed '%s' of kernel %s" : "Reverted '%s' on kernel %s", operation->name,
-                  operation->release);
-        if (transaction->forget_record)
+        log_reverted(operation);
+        if (transaction->record_is_gone) {
                 manager_set_record(manager, operation->patch_id, NULL);
-        if (removed)
                 return end_removed(operation);
+        }
         if (transaction->record_after)
                 manager_set_record(manager, operation->patch_id, TAKE_PTR(transaction->record_after));
         operation_end(operation, JOB_RESULT_DONE, NULL);
@@ -77,6 +90,18 @@ static int record_of_reverted(const Operation *operation, const Patch *patch, Pa
                 return r;
         (*ret)->reapply = false;
         return free_and_strdup(&(*ret)->transient_boot_id, NULL);
+}
+
+/* Nothing of it is to last: how things were before stands again, and says why. */
+static int expire(Operation *operation, Transaction *transaction) {
+        const Patch *patch = operation_patch(operation);
+        int r = operation_new_runtime(operation, false, &transaction->runtime_after);
+
+        if (r < 0)
+                return r;
+        transaction->take_back = true;
+        transaction->forget_runtime = false;
+        return confirm_note_expired(transaction->runtime_after, patch ? patch->id : operation->name);
 }
 
 /* Unloads what may still be loaded, then writes what the next boot shall do. */
@@ -107,6 +132,11 @@ static void unload_and_forget(Operation *operation) {
         transaction->action = here ? KERNEL_ACTION_UNLOAD : KERNEL_ACTION_NONE;
         transaction->forget_runtime = here; /* runtime records are of the running kernel */
         transaction->forget_record = removing;
+        if (operation->options.expired) {
+                r = expire(operation, transaction);
+                if (r < 0)
+                        return operation_end_errno(operation, r);
+        }
         operation_submit(operation, TAKE_PTR(transaction), on_forgotten);
 }
 

@@ -34,6 +34,21 @@ void operation_submit(Operation *operation, Transaction *transaction, Transactio
                 operation_end_errno(operation, r);
 }
 
+/* An apply that has begun notes what will have to be confirmed; anything else leaves that as it is. */
+static void note_confirmation(const Operation *operation, const Patch *patch, RuntimeRecord *runtime) {
+        const RuntimeRecord *now = patch ? patch->runtime : NULL;
+
+        if (operation->type == JOB_APPLY) {
+                runtime->confirm_within = runtime->pending ? operation->options.confirm_within_usec : 0;
+                runtime->confirm_runtime = operation->options.runtime;
+        } else if (now) {
+                runtime->confirm_within = now->confirm_within;
+                runtime->confirm_deadline = now->confirm_deadline;
+                runtime->confirm_runtime = now->confirm_runtime;
+                runtime->confirm_expired = runtime->pending && operation->options.expired;
+        }
+}
+
 int operation_new_runtime(Operation *operation, bool pending, RuntimeRecord **ret) {
         _cleanup_(runtime_record_freep) RuntimeRecord *runtime = NULL;
         Patch *patch = operation_patch(operation);
@@ -55,6 +70,7 @@ int operation_new_runtime(Operation *operation, bool pending, RuntimeRecord **re
         runtime->pending_type = operation->type;
         runtime->pending_options = operation->options;
         runtime->pending_by = operation->uid;
+        note_confirmation(operation, patch, runtime);
         *ret = TAKE_PTR(runtime);
         return 0;
 }
@@ -164,6 +180,7 @@ static int note_reversal(Operation *operation, RuntimeRecord **ret) {
         /* What is being taken back is not to be taken back again. */
         (*ret)->pending_options.on_stall_given = true;
         (*ret)->pending_options.on_stall = ON_STALL_WAIT;
+        (*ret)->confirm_within = 0;
         return 0;
 }
 

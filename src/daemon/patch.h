@@ -39,6 +39,8 @@ typedef struct Patch {
         HealthCheck *health;     /* NULL: none was begun since it was loaded */
         bool revert_tried;       /* because it is quarantined, and is or was loaded all the same */
         unsigned n_wishes;       /* SetReapply on its way to the disk */
+        bool confirming;         /* its confirmation is on its way to the disk */
+        uint64_t confirm_again_at; /* CLOCK_BOOTTIME: not reverted once more before that */
         bool superseded; /* a cumulative patch is applied over it (the manager knows the others) */
 
         PatchState state;
@@ -85,6 +87,11 @@ static inline uint64_t patch_applied_at(const Patch *patch) {
 }
 static inline uid_t patch_applied_by(const Patch *patch) {
         return patch->runtime ? patch->runtime->applied_by : UID_UNKNOWN;
+}
+
+/* Applied on condition: reverted unless somebody confirms it. */
+static inline bool patch_is_unconfirmed(const Patch *patch) {
+        return patch->runtime && patch->runtime->confirm_within != 0;
 }
 
 bool patch_id_parse(const char *id, char **ret_name, char **ret_release); /* release NULL: this kernel */

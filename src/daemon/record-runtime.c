@@ -67,6 +67,24 @@ static void parse_pending(RecordReader *reader, RuntimeRecord *record) {
         reader->error = pending.error;
 }
 
+/* Without the key: an earlier version wrote the record, in this boot. */
+static void parse_confirm(RecordReader *reader, RuntimeRecord *record) {
+        RecordReader confirm = { .failure = reader->failure };
+
+        if (!json_object_get(reader->object, "confirm"))
+                return;
+        confirm.object = record_read_container(reader, "confirm", JSON_OBJECT);
+        if (!confirm.object)
+                return;
+        record_read_uint(&confirm, "within", INT64_MAX, &record->confirm_within);
+        record_read_uint(&confirm, "deadline", INT64_MAX, &record->confirm_deadline);
+        record_read_bool(&confirm, "runtime", &record->confirm_runtime);
+        record_read_bool(&confirm, "expired", &record->confirm_expired);
+        if (confirm.error == 0 && record->confirm_within == 0)
+                record_reader_fail(&confirm, "within", "is 0");
+        reader->error = confirm.error;
+}
+
 static void parse_failure(RecordReader *reader, RuntimeRecord *record) {
         RecordReader failure = {
                 .object = record_read_container(reader, "failure", JSON_OBJECT),
@@ -102,6 +120,7 @@ int runtime_record_parse(const char *data, size_t size, RuntimeRecord **ret, Fai
         record_read_uint(&reader, "applied_at", INT64_MAX, &record->applied_at);
         record_read_uid(&reader, "applied_by", &record->applied_by);
         parse_pending(&reader, record);
+        parse_confirm(&reader, record);
         parse_failure(&reader, record);
         if (reader.error != 0)
                 return reader.error;
@@ -130,6 +149,19 @@ static json_t *format_pending(RecordWriter *writer, const RuntimeRecord *record)
         format_stall_options(&pending, &record->pending_options);
         record_write_uid(&pending, "by", record->pending_by);
         return record_writer_finish(&pending, writer);
+}
+
+static json_t *format_confirm(RecordWriter *writer, const RuntimeRecord *record) {
+        RecordWriter confirm;
+
+        if (record->confirm_within == 0)
+                return json_null();
+        confirm = (RecordWriter) { .object = json_object() };
+        record_write_uint(&confirm, "within", record->confirm_within);
+        record_write_uint(&confirm, "deadline", record->confirm_deadline);
+        record_write_bool(&confirm, "runtime", record->confirm_runtime);
+        record_write_bool(&confirm, "expired", record->confirm_expired);
+        return record_writer_finish(&confirm, writer);
 }
 
 static json_t *format_failure(RecordWriter *writer, const RuntimeRecord *record) {
@@ -163,6 +195,7 @@ int runtime_record_format(const RuntimeRecord *record, char **ret) {
         record_write_uint(&w, "applied_at", record->applied_at);
         record_write_uid(&w, "applied_by", record->applied_by);
         record_write_json(&w, "pending", format_pending(&w, record));
+        record_write_json(&w, "confirm", format_confirm(&w, record));
         record_write_json(&w, "failure", format_failure(&w, record));
         if (w.error != 0)
                 return w.error;

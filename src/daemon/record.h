@@ -68,6 +68,10 @@ typedef struct RuntimeRecord {
         JobType pending_type;
         OperationOptions pending_options;
         uid_t pending_by;
+        uint64_t confirm_within;   /* microseconds; not 0: it reverts by itself unless it is confirmed */
+        uint64_t confirm_deadline; /* CLOCK_BOOTTIME, microseconds; 0: the transition is not known to be complete */
+        bool confirm_runtime;      /* confirmed, it stays in this boot only */
+        bool confirm_expired;      /* the pending operation is the revert of what was not confirmed */
         char *failure_error; /* D-Bus error name; NULL: no failure */
         char *failure_text;
 } RuntimeRecord;

@@ -2,6 +2,7 @@
 /* May this module be applied, as things are now? If so, a job is queued. */
 
 #include "common/string-util.h"
+#include "daemon/confirm.h"
 #include "daemon/job-internal.h"
 #include "daemon/policy.h"
 #include "daemon/request-internal.h"
@@ -36,12 +37,18 @@ bool request_is_loaded(const Request *request, const Patch *patch) {
 static int judge_applied(Request *request, const Patch *patch) {
         int r;
 
+        if (patch_is_unconfirmed(patch))
+                return confirm_refuse_again(patch, &request->failure);
         /* The same build signed anew is another file: what is on record is the one that is made to last. */
         if (!patch->record || patch_loaded_is_recorded(patch) == TRISTATE_NO)
                 return failure_set(&request->failure, REFUSED_ALREADY_APPLIED,
                                    "'%s' is applied already; something other than livepatchd loaded it, so livepatchd "
                                    "does not reapply it at boot. To have it manage the patch, revert it and apply it "
                                    "again", patch->name);
+        if (request->options.confirm_within_usec != 0)
+                return failure_set(&request->failure, REFUSED_ALREADY_APPLIED,
+                                   "'%s' is applied already, without a condition: there is nothing to confirm, and "
+                                   "nothing was changed", patch->name);
         if (request->options.runtime || (patch->record->reapply && !patch->record->transient_boot_id))
                 return failure_set(&request->failure, REFUSED_ALREADY_APPLIED, "'%s' is applied already", patch->name);
         r = manager_set_reapply(request->manager, patch->id, true, request->uid, on_made_lasting, request,
@@ -113,8 +120,12 @@ int request_judge_apply(Request *request) {
                 return failure_oom(&request->failure);
         if (patch->klp && !patch->job)
                 return judge_loaded(request, patch);
-        r = manager_check_quarantine(manager, info->name, module_image_sha256(request->candidate->image),
-                                     info->build_id, &request->failure);
+        r = request->options.confirm_within_usec != 0 ?
+                    confirm_check_apply(manager, request->candidate, &request->failure) :
+                    0;
+        if (r == 0)
+                r = manager_check_quarantine(manager, info->name, module_image_sha256(request->candidate->image),
+                                             info->build_id, &request->failure);
         if (r == 0)
                 r = queue_apply(request, patch->id);
         if (r != 1)

@@ -439,6 +439,10 @@ static void assert_same_runtime(const RuntimeRecord *a, const RuntimeRecord *b) 
         ASSERT_EQ(a->pending_options.on_stall_given, b->pending_options.on_stall_given);
         ASSERT_EQ(a->pending_options.on_stall, b->pending_options.on_stall);
         ASSERT_EQ(a->pending_by, b->pending_by);
+        ASSERT_EQ(a->confirm_within, b->confirm_within);
+        ASSERT_EQ(a->confirm_deadline, b->confirm_deadline);
+        ASSERT_EQ(a->confirm_runtime, b->confirm_runtime);
+        ASSERT_EQ(a->confirm_expired, b->confirm_expired);
         ASSERT_TRUE(streq_ptr(a->failure_error, b->failure_error));
         ASSERT_TRUE(streq_ptr(a->failure_text, b->failure_text));
 }
@@ -475,6 +479,53 @@ TEST(runtime_round_trip) {
         string(&record->failure_error, "org.livepatch.Error.Stalled");
         string(&record->failure_text, "It has stalled");
         assert_runtime_round_trip(record);
+}
+
+TEST(runtime_confirmation) {
+        _cleanup_(runtime_record_freep) RuntimeRecord *record = NULL;
+
+        ASSERT_EQ(runtime_record_new("lp_fix", &record), 0);
+        record->confirm_within = 600 * USEC_PER_SEC;
+        assert_runtime_round_trip(record);
+        record->confirm_deadline = 12345;
+        record->confirm_runtime = true;
+        assert_runtime_round_trip(record);
+        record->confirm_expired = true;
+        assert_runtime_round_trip(record);
+}
+
+static void assert_confirmation(const char *confirm, const char *why) {
+        _cleanup_(runtime_record_freep) RuntimeRecord *record = NULL;
+        _cleanup_failure_ Failure failure = {};
+        _cleanup_free_ char *text = NULL;
+        int r;
+
+        ASSERT_TRUE(asprintf(&text, "{\"format\": 1, \"name\": \"lp_fix\", \"sha256\": null, \"applied_at\": 0, "
+                             "\"applied_by\": null, \"pending\": null%s, \"failure\": null}", confirm) > 0);
+        r = runtime_record_parse(text, strlen(text), &record, &failure);
+        if (why) {
+                ASSERT_EQ(r, -EBADMSG);
+                ASSERT_CONTAINS(failure.text, why);
+        } else {
+                ASSERT_EQ(r, 0);
+                ASSERT_EQ(record->confirm_within, 0);
+        }
+}
+
+TEST(runtime_confirmations_that_are_not) {
+        assert_confirmation("", NULL); /* an earlier version wrote it */
+        assert_confirmation(", \"confirm\": null", NULL);
+        assert_confirmation(", \"confirm\": true", "not an object");
+        assert_confirmation(", \"confirm\": {}", "\"within\" is missing");
+        assert_confirmation(", \"confirm\": {\"within\": 0, \"deadline\": 1, \"runtime\": false, \"expired\": false}",
+                            "\"within\" is 0");
+        assert_confirmation(", \"confirm\": {\"within\": -1, \"deadline\": 1, \"runtime\": false, \"expired\": false}",
+                            "within");
+        assert_confirmation(", \"confirm\": {\"within\": 5, \"deadline\": \"1\", \"runtime\": false, "
+                            "\"expired\": false}", "deadline");
+        assert_confirmation(", \"confirm\": {\"within\": 5, \"deadline\": 1, \"runtime\": 0, \"expired\": false}",
+                            "runtime");
+        assert_confirmation(", \"confirm\": {\"within\": 5, \"deadline\": 1, \"runtime\": true}", "expired");
 }
 
 TEST(runtime_failure_text_of_any_kind) {
