@@ -30,6 +30,16 @@ void action_succeed(ActionResult *ret, const char *result, Style style, const ch
                 ctl_error_oom(&ret->error);
 }
 
+int action_append_options(sd_bus_message *m, const Options *o) {
+        int r = sd_bus_message_open_container(m, SD_BUS_TYPE_ARRAY, "{sv}");
+
+        if (r >= 0)
+                r = sd_bus_message_append(m, "{sv}", "runtime", "b", options_given(o, OPTION_RUNTIME));
+        if (r >= 0 && options_given(o, OPTION_CONFIRM_WITHIN))
+                r = sd_bus_message_append(m, "{sv}", "confirm-within", "t", o->confirm_within_usec);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
 /* ^C stops the waiting, not the job; then this process ends as one does that is interrupted. */
 static void stop_waiting(const Action *a, const char *job) {
         _cleanup_free_ char *text = NULL;

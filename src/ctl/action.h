@@ -37,6 +37,9 @@ typedef int (*ActionOpen)(const char *argument, int *ret_fd, CtlError *e);
 int action_run_with_files(const Options *o, const char *operation, char *const *arguments, ActionOpen open,
                           ActionStep step);
 
+/* For ClientCall.append: the a{sv} of what applies and reverts, as the command line says. */
+int action_append_options(sd_bus_message *m, const Options *o);
+
 /* The action is done; the text is for a person. */
 void action_succeed(ActionResult *ret, const char *result, Style style, const char *format, ...) _printf_(4, 5);
 

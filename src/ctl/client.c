@@ -130,6 +130,11 @@ static int send_call(Client *c, const ClientCall *call, sd_bus_message **ret_rep
                 if (r < 0)
                         return r;
         }
+        if (call->append) {
+                r = call->append(m, c->options);
+                if (r < 0)
+                        return r;
+        }
         return sd_bus_call(c->bus, m, call->action ? UINT64_MAX : READ_TIMEOUT_USEC, error, ret_reply);
 }
 

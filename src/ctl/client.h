@@ -27,6 +27,7 @@ typedef struct ClientCall {
         const char *member;
         bool action; /* changes something: may ask for a password, may take as long as it takes, is never repeated */
         char *const *strings; /* an array of strings that comes before the other arguments; NULL: there is none */
+        int (*append)(sd_bus_message *m, const Options *o); /* what comes behind them; NULL: nothing */
 } ClientCall;
 
 /* types and the arguments behind it as of sd_bus_message_append(); NULL for none. A call that only reads is repeated

@@ -19,6 +19,8 @@ static const OptionHelp option_table[] = {
         { OPTION_RUNTIME, "--runtime", "   --runtime", "For this boot only: what the next boot does stays as it is" },
         { OPTION_REAPPLY, "--reapply", "   --reapply", "Also apply it at every boot of its kernel" },
         { OPTION_NO_BLOCK, "--no-block", "   --no-block", "Do not wait until the job has finished" },
+        { OPTION_CONFIRM_WITHIN, "--confirm-within", "   --confirm-within=TIME",
+          "Revert it after this time (10min, 1h) unless it is confirmed" },
         { OPTION_LINES, "--lines", "-n --lines=N", "Only the last N entries" },
         { OPTION_FOLLOW, "--follow", "-f --follow", "Go on with new entries as they come" },
 };
@@ -97,6 +99,17 @@ static int parse_lines(const char *s, Options *o) {
         return 0;
 }
 
+static int parse_confirm_within(const char *s, Options *o) {
+        if (parse_duration(s, &o->confirm_within_usec) < 0 || o->confirm_within_usec == 0 ||
+            o->confirm_within_usec == USEC_INFINITY) {
+                (void) fprintf(stderr, "livepatchctl: --confirm-within= takes a time such as 10min or 1h, not '%s'\n",
+                               s);
+                return -EINVAL;
+        }
+        o->given |= OPTION_CONFIRM_WITHIN;
+        return 0;
+}
+
 static int parse_host(const char *s, Options *o) {
         /* It becomes an argument of ssh(1), which must not take it for an option. */
         if (!*s || *s == '-') {
@@ -117,6 +130,7 @@ enum {
         LONG_RUNTIME,
         LONG_REAPPLY,
         LONG_NO_BLOCK,
+        LONG_CONFIRM_WITHIN,
 };
 
 static const struct option long_options[] = {
@@ -133,6 +147,7 @@ static const struct option long_options[] = {
         { "runtime", no_argument, NULL, LONG_RUNTIME },
         { "reapply", no_argument, NULL, LONG_REAPPLY },
         { "no-block", no_argument, NULL, LONG_NO_BLOCK },
+        { "confirm-within", required_argument, NULL, LONG_CONFIRM_WITHIN },
         { "lines", required_argument, NULL, 'n' },
         { "follow", no_argument, NULL, 'f' },
         {},
@@ -190,6 +205,8 @@ static int set_option(int c, const char *argument, Options *o) {
                 return parse_host(argument, o);
         case 'n':
                 return parse_lines(argument, o);
+        case LONG_CONFIRM_WITHIN:
+                return parse_confirm_within(argument, o);
         case LONG_JSON:
                 return parse_json_mode(argument, &o->json);
         case LONG_COLOR:

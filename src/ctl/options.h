@@ -20,6 +20,7 @@ enum {
         OPTION_NO_BLOCK = 1 << 2,
         OPTION_LINES = 1 << 3,
         OPTION_FOLLOW = 1 << 4,
+        OPTION_CONFIRM_WITHIN = 1 << 5,
 };
 
 typedef struct Options {
@@ -36,6 +37,7 @@ typedef struct Options {
         bool version;
         uint32_t given; /* which OPTION_* were */
         unsigned lines;
+        uint64_t confirm_within_usec;
 } Options;
 
 static inline bool options_given(const Options *o, uint32_t option) {

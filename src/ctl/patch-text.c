@@ -4,11 +4,35 @@
 #include <inttypes.h>
 #include <pwd.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/string-util.h"
 #include "ctl/patch-text.h"
 
 #define NAME_COLUMNS 2
+
+const char *patch_time_left(const json_t *patch, char *buffer, size_t size) {
+        uint64_t before = json_number(patch, "confirm_before");
+        struct timespec ts;
+        uint64_t now;
+
+        /* The daemon's clock is this one, or that of the machine behind --host=. */
+        (void) clock_gettime(CLOCK_REALTIME, &ts);
+        now = (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / NSEC_PER_USEC;
+        return format_duration(before > now ? before - now : 0, buffer, size);
+}
+
+/* "applied (confirm in 9min 30s)" */
+static const char *mark_unconfirmed(const json_t *patch, char **ret) {
+        const char *state = json_text(patch, "state");
+        char left[FORMAT_DURATION_MAX];
+
+        if (!json_flag(patch, "unconfirmed") || json_number(patch, "confirm_before") == 0)
+                return state; /* its time has not begun */
+        if (asprintf(ret, "%s (confirm in %s)", state, patch_time_left(patch, left, sizeof(left))) < 0)
+                *ret = NULL;
+        return *ret ?: state;
+}
 
 Table *patch_table_new(const json_t *patches, bool with_description) {
         static const char *const headers[] = { "NAME",   "STATE",     "REAPPLY",    "VERSION",
@@ -20,10 +44,11 @@ Table *patch_table_new(const json_t *patches, bool with_description) {
         if (!t)
                 return NULL;
         json_array_foreach(patches, i, p) {
+                _cleanup_free_ char *marked = NULL;
                 const char *state = json_text(p, "state"), *signature = json_text(p, "signature_status");
 
                 table_add(t, STYLE_NORMAL, json_text(p, "name"));
-                table_add(t, patch_state_style(state), state);
+                table_add(t, patch_state_style(state), mark_unconfirmed(p, &marked));
                 table_add(t, STYLE_NORMAL, json_flag(p, "reapply") ? "yes" : "no");
                 table_add(t, STYLE_NORMAL, json_text(p, "module_version"));
                 table_add(t, STYLE_NORMAL, json_text(p, "kernel_release"));
@@ -39,6 +64,14 @@ static void add_remark(FILE *stream, bool *first, const char *label, const char 
                 return;
         (void) fprintf(stream, "%s%s%s", *first ? "" : "; ", label, text);
         *first = false;
+}
+
+static void add_unconfirmed(FILE *stream, bool *first, const json_t *patch) {
+        char left[FORMAT_DURATION_MAX];
+
+        if (json_number(patch, "confirm_before") == 0)
+                return add_remark(stream, first, "", "will have to be confirmed");
+        add_remark(stream, first, "not confirmed, reverted in ", patch_time_left(patch, left, sizeof(left)));
 }
 
 char *patch_remark(const json_t *patch) {
@@ -57,7 +90,9 @@ char *patch_remark(const json_t *patch) {
                 add_remark(stream, &first, "", "withdrawn by its publisher");
         if (in_kernel && !isempty(status) && !streq(status, "trusted") && !streq(status, "unchecked"))
                 add_remark(stream, &first, "signature: ", status);
-        if (streq(state, "applied") && !json_flag(patch, "reapply"))
+        if (json_flag(patch, "unconfirmed"))
+                add_unconfirmed(stream, &first, patch);
+        else if (streq(state, "applied") && !json_flag(patch, "reapply"))
                 add_remark(stream, &first, "", "not reapplied at boot");
         if (fclose(stream) != 0) {
                 free(text);
@@ -176,6 +211,21 @@ static void show_objects(Output *out, const json_t *patch) {
                 show_object(out, object);
 }
 
+static void show_unconfirmed(Output *out, const json_t *patch) {
+        uint64_t before = json_number(patch, "confirm_before");
+        char time[FORMAT_TIME_MAX], left[FORMAT_DURATION_MAX];
+
+        if (!json_flag(patch, "unconfirmed"))
+                return;
+        if (before == 0)
+                output_field(out, "Unconfirmed", STYLE_NOTICE, "yes, its time begins when it is applied completely");
+        else
+                output_field(out, "Unconfirmed", STYLE_NOTICE,
+                             "yes, reverted in %s, at %s, unless 'livepatchctl confirm %s' comes before",
+                             patch_time_left(patch, left, sizeof(left)), format_time(before, time, sizeof(time)),
+                             json_text(patch, "name"));
+}
+
 static void show_identity(Output *out, const json_t *patch) {
         const char *state = json_text(patch, "state");
 
@@ -186,8 +236,7 @@ static void show_identity(Output *out, const json_t *patch) {
         show_text(out, "Drift", STYLE_BAD, json_text(patch, "drift"));
         if (json_flag(patch, "withdrawn"))
                 show_text(out, "Withdrawn", STYLE_BAD, "yes, by its publisher");
-        if (json_flag(patch, "unconfirmed"))
-                show_text(out, "Unconfirmed", STYLE_NOTICE, "yes, it is reverted unless it is confirmed in time");
+        show_unconfirmed(out, patch);
         show_text(out, "Reapply", STYLE_NORMAL,
                   json_flag(patch, "reapply") ? "yes, at every boot of its kernel" : "no");
         show_text(out, "Kernel", STYLE_NORMAL, json_text(patch, "kernel_release"));

@@ -13,6 +13,9 @@ Table *patch_status_table_new(const json_t *patches);
 /* For when only the kernel could be asked: names and states. */
 Table *patch_kernel_table_new(const json_t *patches);
 
+/* How long an unconfirmed patch has still, as format_duration() has it. */
+const char *patch_time_left(const json_t *patch, char *buffer, size_t size);
+
 /* What an administrator should know about this patch; empty when all is well. NULL when out of memory. */
 char *patch_remark(const json_t *patch);
 

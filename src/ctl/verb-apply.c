@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* livepatchctl apply */
 
+#include <inttypes.h>
+
 #include "common/names.h"
 #include "common/string-util.h"
 #include "ctl/action.h"
 #include "ctl/module-file.h"
+#include "ctl/patch-text.h"
 #include "ctl/remote.h"
 #include "ctl/verbs.h"
 
@@ -13,22 +16,23 @@ static int open_file(const char *argument, int *ret_fd, CtlError *e) {
 }
 
 static int ask_for_file(const Action *a, char **ret_job, CtlError *e) {
-        static const ClientCall call = { LP_OBJECT_MANAGER, LP_IFACE_MANAGER, "Apply", .action = true };
+        static const ClientCall call = {
+                LP_OBJECT_MANAGER, LP_IFACE_MANAGER, "Apply", .action = true, .append = action_append_options,
+        };
 
-        return client_call_for_string(a->client, &call, ret_job, e, "ha{sv}", a->fd, 1, "runtime", "b",
-                                      options_given(a->options, OPTION_RUNTIME));
+        return client_call_for_string(a->client, &call, ret_job, e, "h", a->fd);
 }
 
 static int ask_for_name(Action *a, const char *name, char **ret_job, CtlError *e) {
         _cleanup_free_ char *path = NULL;
-        ClientCall call = { .interface = LP_IFACE_PATCH, .member = "Apply", .action = true };
+        ClientCall call = { .interface = LP_IFACE_PATCH, .member = "Apply", .action = true,
+                            .append = action_append_options };
         int r = client_get_patch(a->client, name, &path, e);
 
         if (r != 0)
                 return r;
         call.path = path;
-        return client_call_for_string(a->client, &call, ret_job, e, "a{sv}", 1, "runtime", "b",
-                                      options_given(a->options, OPTION_RUNTIME));
+        return client_call_for_string(a->client, &call, ret_job, e, NULL);
 }
 
 /* That it is applied is what was asked for: success, with livepatchd's own words. */
@@ -40,6 +44,14 @@ static bool is_applied_already(ActionResult *result) {
         action_succeed(result, "already-applied", STYLE_NORMAL, "%s", ctl_error_text(e));
         ctl_error_done(e);
         return true;
+}
+
+static void describe_unconfirmed(const json_t *patch, const char *name, ActionResult *result) {
+        char left[FORMAT_DURATION_MAX];
+
+        action_succeed(result, "done", STYLE_NOTICE,
+                       "Patch '%s' is applied, and will be reverted in %s unless it is confirmed: livepatchctl "
+                       "confirm %s", name, patch_time_left(patch, left, sizeof(left)), name);
 }
 
 static void describe_applied(Action *a, ActionResult *result) {
@@ -56,7 +68,9 @@ static void describe_applied(Action *a, ActionResult *result) {
                 output_warning(a->options,
                                "The signature of patch '%s' is not one that is trusted here (%s); the signature "
                                "policy of this system lets it pass.", name, status);
-        if (json_flag(patch, "reapply"))
+        if (json_flag(patch, "unconfirmed"))
+                describe_unconfirmed(patch, name, result);
+        else if (json_flag(patch, "reapply"))
                 action_succeed(result, "done", STYLE_GOOD, "Patch '%s' is applied, and will be reapplied at boot.",
                                name);
         else
@@ -82,7 +96,8 @@ static void apply_one(Action *a, const char *argument, ActionResult *result) {
 }
 
 static int apply_remote(const Options *o, char **files) {
-        char *words[4], **p = words;
+        _cleanup_free_ char *confirm_within = NULL;
+        char *words[5], **p = words;
         char apply[] = "apply", runtime[] = "--runtime", no_block[] = "--no-block";
 
         *p++ = apply;
@@ -90,6 +105,14 @@ static int apply_remote(const Options *o, char **files) {
                 *p++ = runtime;
         if (options_given(o, OPTION_NO_BLOCK))
                 *p++ = no_block;
+        if (options_given(o, OPTION_CONFIRM_WITHIN)) {
+                if (asprintf(&confirm_within, "--confirm-within=%" PRIu64 "us", o->confirm_within_usec) < 0) {
+                        confirm_within = NULL;
+                        output_error(o, "Out of memory");
+                        return CTL_EXIT_FAILED;
+                }
+                *p++ = confirm_within;
+        }
         *p = NULL;
         return remote_run_with_file(o, words, files);
 }
@@ -110,9 +133,10 @@ const Verb verb_apply = {
                 "name of an existing file are files; '-' is standard input; anything else is the\n"
                 "name of a patch that is known already ('livepatchctl list').\n\n"
                 "Waits until every task runs the patched code. ^C stops the waiting only.\n"
-                "A patch that is applied already is no failure.\n",
+                "A patch that is applied already is no failure.\n\n"
+                "With --confirm-within= it is reverted by itself, unless 'confirm' comes in time.\n",
         .min_arguments = 1,
         .max_arguments = VERB_ANY_NUMBER,
-        .options = OPTION_RUNTIME | OPTION_NO_BLOCK,
+        .options = OPTION_RUNTIME | OPTION_NO_BLOCK | OPTION_CONFIRM_WITHIN,
         .run = run_apply,
 };

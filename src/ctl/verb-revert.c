@@ -16,14 +16,14 @@ static void describe_reverted(Action *a, const char *name, ActionResult *result)
 }
 
 static void revert_one(Action *a, const char *name, ActionResult *result) {
-        ClientCall call = { .interface = LP_IFACE_PATCH, .member = "Revert", .action = true };
+        ClientCall call = { .interface = LP_IFACE_PATCH, .member = "Revert", .action = true,
+                            .append = action_append_options };
         _cleanup_free_ char *path = NULL, *job = NULL;
 
         if (client_get_patch(a->client, name, &path, &result->error) != 0)
                 return;
         call.path = path;
-        if (client_call_for_string(a->client, &call, &job, &result->error, "a{sv}", 1, "runtime", "b",
-                                   options_given(a->options, OPTION_RUNTIME)) != 0) {
+        if (client_call_for_string(a->client, &call, &job, &result->error, NULL) != 0) {
                 /* That it is not applied is what was asked for. */
                 if (refusal_from_dbus_name(result->error.name) == REFUSED_NOT_APPLIED) {
                         action_succeed(result, "not-applied", STYLE_NORMAL, "%s", ctl_error_text(&result->error));

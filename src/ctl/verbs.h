@@ -6,6 +6,7 @@
 
 extern const Verb verb_apply;
 extern const Verb verb_blockers;
+extern const Verb verb_confirm;
 extern const Verb verb_disable;
 extern const Verb verb_enable;
 extern const Verb verb_help;

@@ -22,6 +22,7 @@ import json
 import os
 import signal
 import sys
+import time
 
 import dbus
 import dbus.mainloop.glib
@@ -42,8 +43,8 @@ JOB_OPTIONS = ['runtime', 'stall-timeout', 'on-stall']
 
 # The types of what Python cannot tell by itself.
 TYPES = {
-    'StackOrder': dbus.UInt32, 'AppliedAt': dbus.UInt64, 'AppliedBy': dbus.UInt32, 'TasksTotal': dbus.UInt32,
-    'TasksPending': dbus.UInt32, 'Id': dbus.UInt32, 'Taint': dbus.UInt64,
+    'StackOrder': dbus.UInt32, 'AppliedAt': dbus.UInt64, 'ConfirmBefore': dbus.UInt64, 'AppliedBy': dbus.UInt32,
+    'TasksTotal': dbus.UInt32, 'TasksPending': dbus.UInt32, 'Id': dbus.UInt32, 'Taint': dbus.UInt64,
     'Progress': dbus.Double,
     'CVEs': lambda v: dbus.Array(v, signature='s'),
     'Problems': lambda v: dbus.Array(v, signature='s'),
@@ -152,7 +153,7 @@ class Patch(Properties):
 
     def start_job(self, kind, options):
         log_call('Patch.' + kind.capitalize(), name=self.properties['Name'],
-                 options=check_options(options, JOB_OPTIONS))
+                 options=check_options(options, JOB_OPTIONS + ['confirm-within'] * (kind == 'apply')))
         return self.manager.start_job(kind, self, options)
 
     @dbus.service.method(PATCH, in_signature='a{sv}', out_signature='o')
@@ -216,7 +217,9 @@ class Manager(Properties):
             behaviour, error = self.state['behaviours'].get(patch.properties['Name'], ('done', ''))
             self.behave(behaviour, error)
             patch.change(State='applying' if kind == 'apply' else 'reverting')
-            if not options.get('runtime', False):
+            if 'confirm-within' in options:
+                patch.change(Unconfirmed=True, ConfirmBefore=int(time.time() * 1e6) + int(options['confirm-within']))
+            elif not options.get('runtime', False):
                 patch.change(Reapply=kind == 'apply')
         elif 'reapply' in self.state['behaviours']:
             behaviour, error = self.state['behaviours']['reapply']
@@ -261,7 +264,8 @@ class Manager(Properties):
     @dbus.service.method(MANAGER, in_signature='ha{sv}', out_signature='o')
     def Apply(self, module, options):
         patch = self.take_module(module)
-        log_call('Apply', name=patch.properties['Name'], options=check_options(options, JOB_OPTIONS))
+        log_call('Apply', name=patch.properties['Name'],
+                 options=check_options(options, JOB_OPTIONS + ['confirm-within']))
         if patch.properties['State'] == 'applied':
             raise Refused('AlreadyApplied', f'Patch {patch.properties["Name"]} is applied already')
         return self.start_job('apply', patch, options)
@@ -302,6 +306,19 @@ class Manager(Properties):
     @dbus.service.method(MANAGER, out_signature='o')
     def Reapply(self):
         return self.start_job('reapply', None, {})
+
+    @dbus.service.method(MANAGER, in_signature='s')
+    def Confirm(self, name):
+        if name not in self.patches:
+            raise Refused('NoSuchPatch', f"There is no patch '{name}'")
+        log_call('Confirm', name=str(name))
+        patch = self.patches[name]
+        if patch.properties['FailureReason']:
+            raise Refused('NotConfirmed', f"It is too late to confirm '{name}'")
+        if not patch.properties.get('Unconfirmed'):
+            raise Refused('AlreadyApplied', f"'{name}' is applied and needs no confirmation")
+        patch.change(Unconfirmed=False, ConfirmBefore=0, Reapply=True)
+        self.save()
 
     @dbus.service.method(MANAGER, in_signature='h', out_signature='s')
     def AddTrust(self, certificate):

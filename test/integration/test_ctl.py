@@ -39,7 +39,7 @@ BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Config
 def patch(name, **properties):
     return {
         'Name': name, 'KernelRelease': RELEASE, 'State': 'applied', 'Reapply': True, 'Drift': '', 'Withdrawn': False,
-        'Unconfirmed': False, 'Sha256': 'ab' * 32, 'BuildId': 'cd' * 20, 'ModuleVersion': '1.2',
+        'Unconfirmed': False, 'ConfirmBefore': 0, 'Sha256': 'ab' * 32, 'BuildId': 'cd' * 20, 'ModuleVersion': '1.2',
         'Description': 'Mends the command line', 'SignatureStatus': 'trusted', 'Signer': 'CN=Patch signing',
         'Kind': 'hand-written', 'Replace': 'no', 'StackOrder': 1, 'ObjectsKnown': True,
         'Objects': [('vmlinux', True, [('cmdline_proc_show', 1, True), ('twice', 2, False)])],
@@ -291,6 +291,46 @@ class Applying(CtlTest):
         p = self.ctl('apply', '--runtime', self.module('mock lp_new done'))
         self.assertIn('for this boot only', p.stdout)
         self.assertEqual(self.calls('Apply')[0]['options'], {'runtime': True})
+
+    def test_apply_on_condition(self):
+        p = self.ctl('apply', '--confirm-within=10min', self.module('mock lp_new done'))
+        self.assertRegex(p.stdout, r"will be reverted in (10min|9min 5\ds) unless it is confirmed: "
+                                   r"livepatchctl confirm lp_new\n")
+        self.assertEqual(self.calls('Apply')[0]['options'], {'runtime': False, 'confirm-within': 600000000})
+        self.assertRegex(self.ctl('status').stdout, r'not confirmed, reverted in (10min|9min 5\ds)')
+        self.assertRegex(self.ctl('list').stdout, r'applied \(confirm in (10min|9min 5\ds)\)')
+        self.assertRegex(self.ctl('show', 'lp_new').stdout, r"Unconfirmed: yes, reverted in .* unless 'livepatchctl "
+                                                            r"confirm lp_new' comes before")
+        self.assertIs(self.json('list')['patches'][1]['unconfirmed'], True)
+        self.assertGreater(self.json('list')['patches'][1]['confirm_before'], time.time() * 1e6)
+
+    def test_apply_name_on_condition(self):
+        self.set_state([patch('lp_cmdline', State='staged', Reapply=False)])
+        self.ctl('apply', '--runtime', '--confirm-within=90', 'lp_cmdline')
+        self.assertEqual(self.calls('Patch.Apply')[0]['options'], {'runtime': True, 'confirm-within': 90000000})
+
+    def test_unconfirmed_in_transition(self):
+        self.set_state([patch('lp_cmdline', State='applying', Unconfirmed=True)])
+        self.assertIn('will have to be confirmed', self.ctl('status').stdout)
+        self.assertNotIn('confirm', self.ctl('list').stdout)
+        self.assertIn('its time begins when it is applied', self.ctl('show', 'lp_cmdline').stdout)
+
+    def test_confirm(self):
+        self.set_state([patch('lp_cmdline', Unconfirmed=True, ConfirmBefore=1 << 50, Reapply=False)])
+        p = self.ctl('confirm', 'lp-cmdline')
+        self.assertIn('is confirmed: it stays applied, and will be reapplied at boot', p.stdout)
+        self.assertEqual(self.calls('Confirm')[0]['name'], 'lp_cmdline')
+        result = self.json('confirm', 'lp_cmdline')['results'][0]
+        self.assertEqual((result['operation'], result['result'], result['patch']),
+                         ('confirm', 'already-applied', 'lp_cmdline'))
+
+    def test_confirm_too_late(self):
+        self.set_state([patch('lp_cmdline', State='failed', FailureReason='It was not confirmed')])
+        self.assertIn('too late', self.ctl('confirm', 'lp_cmdline', code=1).stderr)
+
+    def test_confirm_what_is_gone(self):
+        self.assertIn('lp_cmdline', self.ctl('confirm', 'lp_cmdlin', code=4).stderr)
+        self.assertEqual(self.calls('Confirm'), [])
 
     def test_apply_name(self):
         self.set_state([patch('lp_cmdline', State='staged')])

@@ -47,13 +47,15 @@ class Completion(unittest.TestCase):
 
     def test_verbs(self):
         self.assertEqual(self.complete('st'), ['stage', 'status'])
-        self.assertEqual(len(self.complete('')), 19)
+        self.assertEqual(len(self.complete('')), 20)
         self.assertEqual(self.complete('nothing'), [])
         self.assertEqual(self.complete('--json', '=', 'short', 'st'), ['stage', 'status'])
         self.assertEqual(self.complete('help', 'rev'), ['revert'])
 
     def test_options(self):
         self.assertEqual(self.complete('apply', '--r'), ['--runtime'])
+        self.assertEqual(self.complete('apply', '--conf'), ['--confirm-within='])
+        self.assertEqual(self.complete('revert', '--conf'), [])
         self.assertEqual(self.complete('stage', '--r'), ['--reapply'])
         self.assertEqual(self.complete('list', '--r'), [])
         self.assertEqual(self.complete('--no-p'), ['--no-pager'])

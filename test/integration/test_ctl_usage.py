@@ -9,10 +9,11 @@ import unittest
 from pathlib import Path
 
 CTL = os.environ.get('LIVEPATCHCTL', 'livepatchctl')
-VERBS = ['status', 'list', 'show', 'inspect', 'apply', 'stage', 'revert', 'remove', 'enable', 'disable', 'reapply',
-         'trust', 'log', 'monitor', 'help', 'version']
+VERBS = ['status', 'list', 'show', 'inspect', 'apply', 'confirm', 'stage', 'revert', 'remove', 'enable', 'disable',
+         'reapply', 'trust', 'log', 'monitor', 'help', 'version']
 OPTIONS = ['--help', '--version', '--host', '--json', '--full', '--quiet', '--no-pager', '--no-legend',
-           '--no-ask-password', '--color', '--runtime', '--reapply', '--no-block', '--lines', '--follow']
+           '--no-ask-password', '--color', '--runtime', '--reapply', '--no-block', '--confirm-within', '--lines',
+           '--follow']
 
 
 class CtlTest(unittest.TestCase):
@@ -44,7 +45,7 @@ class Usage(CtlTest):
             self.wrong(verb)
 
     def test_missing_arguments(self):
-        for verb in ('show', 'inspect', 'apply', 'stage', 'revert', 'remove', 'enable', 'disable'):
+        for verb in ('show', 'inspect', 'apply', 'confirm', 'stage', 'revert', 'remove', 'enable', 'disable'):
             self.assertIn('needs an argument', self.wrong(verb))
         self.wrong('trust', 'add')
         self.wrong('trust', 'remove')
@@ -57,13 +58,14 @@ class Usage(CtlTest):
     def test_options_of_other_verbs(self):
         for args in (['list', '--runtime'], ['stage', '--runtime', 'x.ko'], ['apply', '--reapply', 'x.ko'],
                      ['enable', '--no-block', 'x'], ['apply', '-f', 'x.ko'], ['monitor', '-n', '5'], ['--lines=5'],
-                     ['remove', '--no-block', 'x']):
+                     ['remove', '--no-block', 'x'], ['revert', '--confirm-within=1h', 'x']):
             self.assertIn('has no option --', self.wrong(*args))
 
     def test_bad_options(self):
         for args in (['--bogus'], ['-x'], ['--json'], ['--json=yaml', 'list'], ['--color=red', 'list'],
                      ['-H', '-oProxy=x'], ['--host=', 'list'], ['log', '--lines=many'], ['log', '-n', '-1'],
-                     ['--quiet=yes']):
+                     ['--quiet=yes'], *(['apply', f'--confirm-within={t}', 'x']
+                                        for t in ('', '0', 'soon', '-5', '1.5h', 'infinity', '10 parsecs'))):
             self.wrong(*args)
 
     def test_help_wins_over_missing_arguments(self):

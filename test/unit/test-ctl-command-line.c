@@ -49,6 +49,15 @@ TEST(defaults) {
         ASSERT_EQ(o.given, 0);
 }
 
+TEST(confirm_within) {
+        Options o;
+        char **args;
+
+        ASSERT_EQ(parse(&o, &args, ARGV(WORD("apply"), WORD("--confirm-within=10min"), WORD("x.ko"))), 0);
+        ASSERT_TRUE(options_given(&o, OPTION_CONFIRM_WITHIN));
+        ASSERT_EQ(o.confirm_within_usec, 600 * USEC_PER_SEC);
+}
+
 TEST(options_with_values) {
         Options o;
         char **args;
