@@ -61,11 +61,16 @@ class Confirm(harness.IntegrationTest):
         self.assert_error('NoSuchPatch', self.confirm)
 
     def test_it_does_not_leave_before(self):
-        self.apply(8)
+        """Not even one that nobody calls, with no job that it has to show."""
+        self.apply(3600)
+        guard = f'var/lib/livepatch/guard/{fixtures.RELEASE}/lp_one.json'
+        harness.wait_until(lambda: '"phase": "proven"' in self.read(guard), 'it has settled')
+        self.stop_daemon()
+        self.assertTrue(self.exists('run/livepatch/settling'))
+        self.start()
         time.sleep(4)
         self.assertIsNone(self.daemon.process.poll())
-        self.assertTrue(self.exists('run/livepatch/settling'))
-        self.wait_gone()
+        self.client.patch(PATCH_PATH, 'Remove')
         harness.wait_until(lambda: not self.exists('run/livepatch/settling'), 'nothing is watched')
 
     def test_killed_meanwhile(self):
