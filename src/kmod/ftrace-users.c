@@ -65,6 +65,24 @@ int ftrace_functions_read(int root_fd, const FunctionIndex *index, KernelFunctio
 
 /* ---- enabled_functions ------------------------------------------------------------------------------------- */
 
+/* "NAME+0x0/0x10" or "NAME+0x0/0x10 [MODULE]" (%pS in Documentation/core-api/printk-formats.rst), without the numbers;
+ * NULL if there is none. */
+static char *copy_symbol(const char *text) {
+        size_t length = strcspn(text, "+ )");
+        const char *module = strstr(text, " [");
+        _cleanup_free_ char *shown = NULL;
+
+        /* Directly behind the numbers, and not another symbol's. */
+        if (!module || module != text + strcspn(text, " )"))
+                module = "";
+        if (length == 0 || asprintf(&shown, "%.*s%.*s", (int) length, text,
+                                    (int) (*module ? strcspn(module, "]") + 1 : 0), module) < 0) {
+                shown = NULL;
+                return NULL;
+        }
+        return sanitize_text(shown, HANDLER_SHOWN_MAX);
+}
+
 /* The handler in "tramp: ADDRESS (HANDLER+0x0/0x10) ->..." or "->HANDLER+0x0/0x10"; NULL if there is none. Several
  * users share a list function, which says nothing about them. */
 static char *find_handler(const char *text) {
@@ -77,17 +95,13 @@ static char *find_handler(const char *text) {
                 begin = strstr(text, "->");
                 begin = begin ? begin + STRLEN("->") : NULL;
         }
-        if (!begin)
-                return NULL;
-        name = strndup(begin, strcspn(begin, "+ )"));
-        if (!name || !*name || strstr(name, "ops_list_func"))
-                return NULL;
-        return sanitize_text(name, HANDLER_SHOWN_MAX);
+        name = begin ? copy_symbol(begin) : NULL;
+        return name && !strstr(name, "ops_list_func") ? TAKE_PTR(name) : NULL;
 }
 
 /* What of t_show() in kernel/trace/ftrace.c concerns us: "NAME [MODULE] (COUNT) R I D O M" with fixed columns that are
  * blank where a flag is not set, and then who it is. */
-static int note_user(KernelFunction *f, const char *flags) {
+static void note_user(KernelFunction *f, const char *flags) {
         size_t length = strcspn(flags, "\t->");
 
         f->diverted = f->diverted || memchr(flags, 'I', length);
@@ -95,32 +109,55 @@ static int note_user(KernelFunction *f, const char *flags) {
         f->diverted_by_klp = f->diverted_by_klp || strstr(flags + length, "klp_ftrace_handler");
         if (!f->user)
                 f->user = find_handler(flags + length);
-        return 0;
+}
+
+typedef struct Users {
+        const FunctionIndex *index;
+        /* The entry that the further lines belong to. */
+        size_t first;
+        size_t n;
+        char *object;
+} Users;
+
+/* Further lines of an entry are indented; one of them says where a direct caller goes ("\tdirect-->NAME+0x0/0x10"). */
+static void handle_further(const Users *users, const char *line) {
+        const char *direct = startswith(line, "\tdirect-->");
+
+        for (size_t i = users->first; direct && i < users->first + users->n; i++) {
+                KernelFunction *f = users->index->sorted[i];
+
+                if (streq(f->object, users->object) && !f->direct_user)
+                        f->direct_user = copy_symbol(direct);
+        }
 }
 
 static int handle_user(char *line, void *userdata) {
-        const FunctionIndex *index = userdata;
+        Users *users = userdata;
         const char *object, *flags;
-        size_t first, n;
         char *rest;
 
-        /* Further lines of an entry, about its trampoline, are indented. */
+        if (line[0] == '\t')
+                handle_further(users, line);
         if (line[0] == '\t' || line[0] == '#' || line[0] == '\0')
                 return 0;
         object = function_line_split(line, &rest);
         flags = object ? strchr(rest, ')') : NULL;
         if (!flags)
                 return -EBADMSG;
-        n = function_index_find(index, line, &first);
-        for (size_t i = first; i < first + n; i++)
-                if (streq(index->sorted[i]->object, object))
-                        note_user(index->sorted[i], flags + 1);
+        if (free_and_strdup(&users->object, object) < 0)
+                return -ENOMEM;
+        users->n = function_index_find(users->index, line, &users->first);
+        for (size_t i = users->first; i < users->first + users->n; i++)
+                if (streq(users->index->sorted[i]->object, object))
+                        note_user(users->index->sorted[i], flags + 1);
         return 0;
 }
 
 int ftrace_users_read(int root_fd, const FunctionIndex *index, KernelFunctions *functions) {
-        int r = tracefs_foreach(root_fd, "enabled_functions", handle_user, (void *) index);
+        Users users = { .index = index };
+        int r = tracefs_foreach(root_fd, "enabled_functions", handle_user, &users);
 
+        free(users.object);
         functions->users_known = r >= 0 || r == -ENODATA; /* nobody uses ftrace */
         return r;
 }

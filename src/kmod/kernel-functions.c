@@ -16,6 +16,7 @@ static void function_done(KernelFunction *f) {
         free(f->object);
         free(f->name);
         free(f->user);
+        free(f->direct_user);
 }
 
 void kernel_functions_done(KernelFunctions *functions) {

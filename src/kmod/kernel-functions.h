@@ -22,7 +22,8 @@ typedef struct KernelFunction {
         bool diverted_by_klp; /* that is livepatch's own */
         bool has_trampoline;  /* of BPF (fentry, fexit) or another direct caller */
         bool probed;          /* by a kprobe or kretprobe, at its entry or inside */
-        char *user;           /* the ftrace user's handler, where the kernel shows it */
+        char *user;           /* the ftrace user's handler, where the kernel shows it: "NAME" or "NAME [MODULE]" */
+        char *direct_user;    /* the trampoline's, likewise */
 } KernelFunction;
 
 /* What a source says holds for all functions or, if it could not be read, for none. */

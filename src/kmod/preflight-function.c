@@ -59,20 +59,35 @@ static int judge_traceable(Judgement *j, const KernelFunction *facts) {
                              "of the patch that replaces a caller of it instead", facts->name, facts->object);
 }
 
-/* The live patch that replaces this function, or NULL. */
-static const KlpPatch *find_live_patch(const PreflightFacts *facts, const KernelFunction *f) {
-        for (size_t i = 0; i < facts->patches.n; i++) {
-                const KlpPatch *patch = &facts->patches.patches[i];
+bool subject_is_external(const PreflightSubject *subject, const char *name) {
+        for (char *const *i = subject->external; i && *i; i++)
+                if (streq(*i, name))
+                        return true;
+        return false;
+}
 
-                for (size_t k = 0; k < patch->n_objects; k++) {
-                        const KlpObject *object = &patch->objects[k];
+static bool patch_replaces(const KlpPatch *patch, const KernelFunction *f) {
+        for (size_t i = 0; i < patch->n_objects; i++) {
+                const KlpObject *object = &patch->objects[i];
 
-                        for (size_t m = 0; streq(object->name, f->object) && m < object->n_functions; m++)
-                                if (streq(object->functions[m].name, f->name))
-                                        return patch;
-                }
+                for (size_t k = 0; streq(object->name, f->object) && k < object->n_functions; k++)
+                        if (streq(object->functions[k].name, f->name))
+                                return true;
         }
-        return NULL;
+        return false;
+}
+
+/* A live patch that replaces this function, or NULL; one that is not ours if there is one. */
+static const KlpPatch *find_live_patch(const Judgement *j, const KernelFunction *f) {
+        const KlpPatch *found = NULL;
+
+        for (size_t i = 0; i < j->facts->patches.n; i++) {
+                const KlpPatch *patch = &j->facts->patches.patches[i];
+
+                if (patch_replaces(patch, f) && (!found || subject_is_external(j->subject, patch->name)))
+                        found = patch;
+        }
+        return found;
 }
 
 static const char *describe_user(const KernelFunction *f) {
@@ -96,6 +111,34 @@ static int judge_users(Judgement *j, const KernelFunction *facts, bool is_patche
                              "it", facts->name, facts->object, describe_user(facts));
 }
 
+/* The kernel names BPF's trampolines so (bpf_trampoline_update() in kernel/bpf/trampoline.c). */
+static int describe_direct_user(const KernelFunction *f, char **ret) {
+        int r;
+
+        if (!f->direct_user)
+                r = asprintf(ret, "A BPF program (fentry, fexit) or another direct caller");
+        else if (startswith(f->direct_user, "bpf_trampoline_"))
+                r = asprintf(ret, "A BPF program (fentry, fexit; %s)", f->direct_user);
+        else
+                r = asprintf(ret, "The direct caller '%s'", f->direct_user);
+        if (r >= 0)
+                return 0;
+        *ret = NULL;
+        return -ENOMEM;
+}
+
+static int judge_trampoline(Judgement *j, const KernelFunction *facts) {
+        _cleanup_free_ char *user = NULL;
+
+        if (!facts->has_trampoline)
+                return 0;
+        if (describe_direct_user(facts, &user) < 0)
+                return -ENOMEM;
+        return judgement_add(j, &trampoline, facts->object, facts->name,
+                             "%s is attached to the function '%s' of %s; kernels before 6.0 let only one of it and the "
+                             "patch have the function", user, facts->name, facts->object);
+}
+
 /* Documentation/livepatch/livepatch.rst, "Limitations"; kprobes in a body that is not run any more are not hit. */
 static int judge_tracers(Judgement *j, const KernelFunction *facts) {
         int r = 0;
@@ -105,25 +148,13 @@ static int judge_tracers(Judgement *j, const KernelFunction *facts) {
                                   "There are kprobes on the function '%s' of %s: inside of it they are not hit any "
                                   "more while the patch is applied, and a return probe may get in its way",
                                   facts->name, facts->object);
-        if (r >= 0 && facts->has_trampoline)
-                r = judgement_add(j, &trampoline, facts->object, facts->name,
-                                  "A BPF program (fentry, fexit) or another direct user of ftrace is attached to the "
-                                  "function '%s' of %s; kernels before 6.0 let only one of them and the patch have it",
-                                  facts->name, facts->object);
-        return r;
-}
-
-static bool is_external(const PreflightSubject *subject, const char *name) {
-        for (char *const *i = subject->external; i && *i; i++)
-                if (streq(*i, name))
-                        return true;
-        return false;
+        return r < 0 ? r : judge_trampoline(j, facts);
 }
 
 static int judge_stack(Judgement *j, const KernelFunction *facts, const KlpPatch *below) {
         if (!below || streq(below->name, j->subject->name))
                 return 0;
-        if (is_external(j->subject, below->name))
+        if (subject_is_external(j->subject, below->name))
                 return judgement_add(j, &stacked_on_external, facts->object, facts->name,
                                      "The function '%s' of %s is replaced already by the patch '%s', which something "
                                      "other than livepatchd loaded: its change is lost while this patch is applied",
@@ -134,7 +165,7 @@ static int judge_stack(Judgement *j, const KernelFunction *facts, const KlpPatch
 }
 
 int judge_function(Judgement *j, const KernelFunction *facts, const ModuleFunction *function) {
-        const KlpPatch *below = find_live_patch(j->facts, facts);
+        const KlpPatch *below = find_live_patch(j, facts);
         int r = judge_symbols(j, facts, function);
 
         if (r != 0)

@@ -21,4 +21,5 @@ typedef struct FindingKind {
 int judgement_add(Judgement *j, const FindingKind *kind, const char *object, const char *function, const char *format,
                   ...) _printf_(5, 6);
 
+bool subject_is_external(const PreflightSubject *subject, const char *name);
 int judge_function(Judgement *j, const KernelFunction *facts, const ModuleFunction *function);

@@ -147,34 +147,42 @@ static char *join(char *const *list) {
         return NULL;
 }
 
+/* Why the kernel insists on signatures. */
+static const char *enforcement(const KernelInfo *kernel) {
+        if (kernel->lockdown == LOCKDOWN_INTEGRITY)
+                return "is locked down (integrity), and so ";
+        return kernel->lockdown == LOCKDOWN_CONFIDENTIALITY ? "is locked down (confidentiality), and so " : "";
+}
+
 /* module_sig_check() in kernel/module/signing.c. */
 static int judge_signature(Judgement *j) {
         static const FindingKind unsigned_module = { FINDING_BLOCKER, REFUSED_KERNEL_REFUSED, "unsigned" };
         static const FindingKind no_key = { FINDING_BLOCKER, REFUSED_KERNEL_REFUSED, "key-unknown" };
         static const FindingKind not_checked = { FINDING_INFO, 0, "key-not-checked" };
         const PreflightSubject *s = j->subject;
+        const char *why = enforcement(j->kernel);
         _cleanup_free_ char *keyrings = NULL;
 
         if (j->kernel->sig_enforce != TRISTATE_YES)
                 return 0;
         if (s->signature_status == SIGNATURE_UNSIGNED)
                 return judgement_add(j, &unsigned_module, NULL, NULL,
-                                     "The module is not signed, and this kernel loads only modules that are signed "
-                                     "with a key of its own keyrings. Have the module signed with one of those");
+                                     "The module is not signed, and this kernel %sloads only modules that are signed "
+                                     "with a key of its own keyrings. Have the module signed with one of those", why);
         if (!j->facts->keys.known || !s->key_id)
                 return judgement_add(j, &not_checked, NULL, NULL,
-                                     "This kernel loads only modules that are signed with a key of its own keyrings, "
+                                     "This kernel %sloads only modules that are signed with a key of its own keyrings, "
                                      "and it could not be found out whether that of '%s' is among them",
-                                     s->signer ?: "the signer");
+                                     why, s->signer ?: "the signer");
         if (kernel_keys_contain(&j->facts->keys, s->key_id))
                 return 0;
         keyrings = join(j->facts->keys.keyrings);
         if (!keyrings)
                 return -ENOMEM;
         return judgement_add(j, &no_key, NULL, NULL,
-                             "This kernel loads only modules that are signed with a key of its own keyrings, and that "
-                             "of '%s' (key identifier %s) is in none of %s. Enrol the signer's certificate (with "
-                             "Secure Boot: mokutil --import, then reboot)", s->signer ?: "the signer", s->key_id,
+                             "This kernel %sloads only modules that are signed with a key of its own keyrings, and "
+                             "that of '%s' (key identifier %s) is in none of %s. Enrol the signer's certificate (with "
+                             "Secure Boot: mokutil --import, then reboot)", why, s->signer ?: "the signer", s->key_id,
                              keyrings);
 }
 
@@ -191,34 +199,51 @@ static int judge_transition(Judgement *j) {
         return 0;
 }
 
-/* __klp_enable_patch(), klp_unpatch_replaced_patches(): a cumulative patch takes the place of all others. */
-static int judge_replace(Judgement *j) {
-        static const FindingKind replaces = { FINDING_INFO, 0, "replaces" };
-        static const FindingKind unknown = { FINDING_INFO, 0, "replace-unknown" };
+/* Of the live patches those that are, or are not, somebody else's; NULL: none. */
+static int list_replaced(const Judgement *j, bool external, char **ret) {
+        const KlpPatchList *patches = &j->facts->patches;
         _cleanup_strv_free_ char **names = NULL;
-        _cleanup_free_ char *text = NULL;
         int r;
 
-        if (j->subject->replace == TRISTATE_NO)
-                return 0;
-        for (size_t i = 0; i < j->facts->patches.n; i++) {
-                if (streq(j->facts->patches.patches[i].name, j->subject->name))
+        *ret = NULL;
+        for (size_t i = 0; i < patches->n; i++) {
+                const char *name = patches->patches[i].name;
+
+                if (streq(name, j->subject->name) || subject_is_external(j->subject, name) != external)
                         continue;
-                r = strv_append(&names, j->facts->patches.patches[i].name);
+                r = strv_append(&names, name);
                 if (r < 0)
                         return r;
         }
         if (!names)
                 return 0;
-        text = join(names);
-        if (!text)
+        *ret = join(names);
+        return *ret ? 0 : -ENOMEM;
+}
+
+/* __klp_enable_patch(), klp_unpatch_replaced_patches(): a cumulative patch takes the place of all others, whoever
+ * loaded them. */
+static int judge_replace(Judgement *j) {
+        static const FindingKind replaces = { FINDING_INFO, 0, "replaces" };
+        static const FindingKind replaces_other = { FINDING_WARNING, 0, "replaces-other" };
+        static const FindingKind unknown = { FINDING_INFO, 0, "replace-unknown" };
+        static const FindingKind unknown_other = { FINDING_WARNING, 0, "replace-unknown" };
+        _cleanup_free_ char *ours = NULL, *others = NULL;
+        bool sure = j->subject->replace == TRISTATE_YES;
+        const char *how = sure ? "The patch is cumulative and" :
+                                 "The module does not say whether it is cumulative: if it is, it";
+        int r = 0;
+
+        if (j->subject->replace == TRISTATE_NO)
+                return 0;
+        if (list_replaced(j, false, &ours) < 0 || list_replaced(j, true, &others) < 0)
                 return -ENOMEM;
-        if (j->subject->replace == TRISTATE_YES)
-                return judgement_add(j, &replaces, NULL, NULL, "The patch is cumulative and takes the place of: %s",
-                                     text);
-        return judgement_add(j, &unknown, NULL, NULL,
-                             "The module does not say whether it is cumulative: if it is, it takes the place of: %s",
-                             text);
+        if (ours)
+                r = judgement_add(j, sure ? &replaces : &unknown, NULL, NULL, "%s takes the place of: %s", how, ours);
+        if (r >= 0 && others)
+                r = judgement_add(j, sure ? &replaces_other : &unknown_other, NULL, NULL,
+                                  "%s takes the place of what something other than livepatchd loaded: %s", how, others);
+        return r;
 }
 
 /* ---- All of it --------------------------------------------------------------------------------------------- */

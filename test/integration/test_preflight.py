@@ -85,7 +85,7 @@ class Refused(PreflightTest):
     def test_locked_down(self):
         self.write('sys/kernel/security/lockdown', 'none [integrity] confidentiality\n')
         self.facts(keys='398419a5 I------ 2 perm 1f0b0000 0 0 keyring   .builtin_trusted_keys: empty\n')
-        self.refused('KernelRefused', 'key-unknown')
+        self.assertIn('is locked down (integrity)', self.refused('KernelRefused', 'key-unknown'))
 
 
 class NotRefused(PreflightTest):
@@ -181,6 +181,11 @@ class Plan(PreflightTest):
         findings = self.plan('lp_one')[0]['findings']
         self.assertIn(('warning', 'function-patched-by-other', 'cmdline_proc_show'), self.codes(findings))
         self.assertEqual(self.steps('lp_two'), [('skip', 'lp_two')])
+        self.client.stage(fixtures.module(name='lp_all', replace=True))
+        self.assertEqual(self.steps('lp_all'), [('replace', 'lp_all'), ('revert', 'lp_two')])
+        findings = self.plan('lp_all')[0]['findings']
+        self.assertIn(('warning', 'replaces-other', ''), self.codes(findings))
+        self.assertNotIn(('info', 'replaces', ''), self.codes(findings))
 
     def test_what_would_be_refused_is_skipped(self):
         self.client.stage(fixtures.module())

@@ -192,6 +192,39 @@ TEST(a_kprobe_with_a_post_handler) {
         ASSERT_FALSE(functions.functions[UPTIME].probed);
 }
 
+TEST(a_user_from_a_module) {
+        _cleanup_(kernel_functions_done) KernelFunctions functions = {};
+
+        write_all_lists("cmdline_proc_show (1) R I  \ttramp: 0xffffffffc046c000 "
+                        "(lp_divert_handler+0x0/0x10 [lp_divert]) ->ftrace_regs_caller+0x0/0x65\n"
+                        "lp_target_show [lp_target] (1)   I  ->handler+0x0/0x10 [other]\n"
+                        "twice (1) R I  \ttramp: 0xffffffffc046c000 (handler+0x0/0x10) ->caller+0x0/0x10 [far]\n", "");
+        functions = collect();
+        ASSERT_STREQ(functions.functions[CMDLINE].user, "lp_divert_handler [lp_divert]");
+        ASSERT_STREQ(functions.functions[TARGET].user, "handler [other]");
+        ASSERT_STREQ(functions.functions[TWICE].user, "handler");
+}
+
+TEST(direct_callers) {
+        _cleanup_(kernel_functions_done) KernelFunctions functions = {};
+
+        write_all_lists("unknown (1)     D  \n\tdirect-->nobody+0x0/0x10\n"
+                        "cmdline_proc_show (1) R   D    \ttramp: ftrace_regs_caller+0x0/0x65 "
+                        "(call_direct_funcs+0x0/0x10)\n\tdirect-->bpf_trampoline_6442478315+0x0/0x1000\n"
+                        "uptime_proc_show (1)     D  \n"
+                        "lp_target_show [lp_target] (2) R   D  \n\tother\n\tdirect-->my_tramp1+0x0/0x20 [direct]\n",
+                        "");
+        functions = collect();
+        ASSERT_TRUE(functions.functions[CMDLINE].has_trampoline);
+        ASSERT_FALSE(functions.functions[CMDLINE].diverted);
+        ASSERT_STREQ(functions.functions[CMDLINE].direct_user, "bpf_trampoline_6442478315");
+        ASSERT_TRUE(functions.functions[UPTIME].has_trampoline);
+        ASSERT_NULL(functions.functions[UPTIME].direct_user);
+        ASSERT_STREQ(functions.functions[TARGET].direct_user, "my_tramp1 [direct]");
+        ASSERT_NULL(functions.functions[TARGET_TWICE].direct_user);
+        ASSERT_FALSE(functions.functions[MISSING].has_trampoline);
+}
+
 TEST(a_plain_kprobe_diverts_nothing) {
         _cleanup_(kernel_functions_done) KernelFunctions functions = {};
 

@@ -211,6 +211,13 @@ TEST(probes_and_trampolines) {
         c.function.probed = false;
         c.function.has_trampoline = true;
         told(&c, "function-traced-directly");
+        ASSERT_CONTAINS(c.findings.findings[0].text, "or another direct caller is attached to the function 'f'");
+        c.function.direct_user = (char *) "bpf_trampoline_1";
+        told(&c, "function-traced-directly");
+        ASSERT_CONTAINS(c.findings.findings[0].text, "A BPF program (fentry, fexit; bpf_trampoline_1) is attached");
+        c.function.direct_user = (char *) "my_tramp [direct]";
+        told(&c, "function-traced-directly");
+        ASSERT_CONTAINS(c.findings.findings[0].text, "The direct caller 'my_tramp [direct]' is attached");
 }
 
 TEST(patches_of_the_same_function) {
@@ -317,6 +324,49 @@ TEST(what_is_replaced) {
         ASSERT_CONTAINS(c.findings.findings[0].text, "other");
         c.subject.replace = TRISTATE_UNKNOWN;
         told(&c, "replace-unknown");
+        c.subject.replace = TRISTATE_NO;
+        none(&c);
+        c.subject.replace = TRISTATE_YES;
+        c.subject.name = "other";
+        none(&c);
+}
+
+TEST(what_is_replaced_of_others) {
+        char *external[] = { (char *) "theirs", NULL };
+        KlpPatch live[2];
+        _cleanup_(case_done) Case c;
+
+        case_init(&c);
+        live[0] = live[1] = (KlpPatch) { .name = (char *) "ours", .enabled = true };
+        live[1].name = (char *) "theirs";
+        c.facts.patches = (KlpPatchList) { .patches = live, .n = 2 };
+        c.subject.external = external;
+        none(&c);
+        c.subject.replace = TRISTATE_YES;
+        judge(&c);
+        ASSERT_EQ(c.findings.n, 2);
+        ASSERT_STREQ(c.findings.findings[0].code, "replaces-other");
+        ASSERT_EQ(c.findings.findings[0].severity, FINDING_WARNING);
+        ASSERT_CONTAINS(c.findings.findings[0].text, "something other than livepatchd loaded: theirs");
+        ASSERT_STREQ(c.findings.findings[1].code, "replaces");
+        ASSERT_CONTAINS(c.findings.findings[1].text, "takes the place of: ours");
+        c.facts.patches = (KlpPatchList) { .patches = live + 1, .n = 1 };
+        c.subject.replace = TRISTATE_UNKNOWN;
+        warned(&c, "replace-unknown");
+}
+
+TEST(somebody_elses_among_ours) {
+        char *external[] = { (char *) "theirs", NULL };
+        _cleanup_(case_done) Case c;
+        KlpPatch live[3];
+
+        case_init(&c);
+        live[0] = live[1] = live[2] = c.live;
+        live[1].name = (char *) "theirs";
+        c.facts.patches = (KlpPatchList) { .patches = live, .n = 3 };
+        c.subject.external = external;
+        warned(&c, "function-patched-by-other");
+        ASSERT_CONTAINS(c.findings.findings[0].text, "the patch 'theirs'");
 }
 
 TEST(the_worst_comes_first) {
