@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "common/string-util.h"
+#include "ctl/inspect-external.h"
 #include "ctl/inspect-report.h"
 #include "ctl/module-file.h"
 #include "kmod/kernel-info.h"
@@ -87,8 +88,9 @@ static int inspection_judge(const Inspection *i, Failure *f) {
 }
 
 /* With what this user may see of the kernel. */
-static int inspection_collect(Inspection *i, int root_fd) {
+static int inspection_collect(Inspection *i, const Options *o, int root_fd) {
         const ModuleInfo *info = i->info;
+        _cleanup_strv_free_ char **external = NULL;
         _cleanup_free_ char *key_id = NULL;
         PreflightSubject subject;
         int r;
@@ -100,6 +102,8 @@ static int inspection_collect(Inspection *i, int root_fd) {
                 r = preflight_facts_collect(root_fd, &i->facts);
         if (r >= 0)
                 r = kernel_keys_wanted(i->image, i->store, &i->signature, &key_id);
+        if (r >= 0 && o && i->facts.patches.n > 0)
+                r = inspect_list_external(o, i->kernel->release, &external);
         if (r < 0)
                 return r;
         subject = (PreflightSubject) {
@@ -112,6 +116,7 @@ static int inspection_collect(Inspection *i, int root_fd) {
                 .signature_status = i->signature.status,
                 .signer = i->signature.signer,
                 .key_id = key_id,
+                .external = external,
         };
         return preflight_judge(&subject, &i->facts, i->kernel, &i->findings);
 }
@@ -201,7 +206,7 @@ static int inspection_to_json(const Inspection *i, const Failure *verdict, json_
         return 0;
 }
 
-int inspect_report_new(int root_fd, int module_fd, json_t **ret, CtlError *e) {
+int inspect_report_new(const Options *o, int root_fd, int module_fd, json_t **ret, CtlError *e) {
         _cleanup_(inspection_done) Inspection i = {};
         _cleanup_failure_ Failure f = {}, verdict = {};
         int r;
@@ -209,7 +214,7 @@ int inspect_report_new(int root_fd, int module_fd, json_t **ret, CtlError *e) {
         r = inspection_read(&i, root_fd, module_fd, &f);
         if (r != 0)
                 return ctl_error_from_failure(e, &f);
-        r = inspection_collect(&i, root_fd);
+        r = inspection_collect(&i, o, root_fd);
         if (r >= 0)
                 r = inspection_judge(&i, &verdict);
         if (r >= 0)

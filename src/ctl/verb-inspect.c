@@ -87,7 +87,7 @@ static int inspect_one(const Options *o, const char *path, json_t *reports) {
 
         r = input_file_open(path, MODULE_FILE_MAX, &fd, &e);
         if (r == 0) {
-                r = inspect_report_new(root_fd, fd, &report, &e);
+                r = inspect_report_new(o, root_fd, fd, &report, &e);
                 if (r != 0)
                         ctl_error_add_prefix(&e, path);
         }
@@ -147,8 +147,9 @@ const Verb verb_inspect = {
         .summary = "Show what a module file is, and whether it would be applied",
         .description = "Needs neither livepatchd nor privileges. Judges the signature by the certificates\n"
                        "that are trusted here, as with SignaturePolicy=require, the kernel it was built\n"
-                       "for, and whether the running kernel could take it; root sees more of that. The\n"
-                       "exit code is 0 if it passes, and 5 or that of 'apply' if it would be refused.\n",
+                       "for, and whether the running kernel could take it; root sees more of that. Where\n"
+                       "patches are live already, livepatchd is asked which of them are its own. The exit\n"
+                       "code is 0 if it passes, and 5 or that of 'apply' if it would be refused.\n",
         .min_arguments = 1,
         .max_arguments = VERB_ANY_NUMBER,
         .run = run_inspect,

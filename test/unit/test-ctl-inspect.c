@@ -38,7 +38,7 @@ static int inspect_bytes(int root_fd, const void *data, size_t size, json_t **re
         test_write_bytes(root_fd, "module.ko", data, size);
         fd = openat(root_fd, "module.ko", O_RDONLY | O_CLOEXEC);
         ASSERT_OK(fd);
-        return inspect_report_new(root_fd, fd, ret, e);
+        return inspect_report_new(NULL, root_fd, fd, ret, e);
 }
 
 static json_t *inspect(int root_fd, const char *name) {
