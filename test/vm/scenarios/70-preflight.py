@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 
+from lpvm.bpf import attach_fentry
 from lpvm.check import Check, scenario
 from lpvm.livepatch import PLAIN, SIGNED, call, ctl, files, last_error, patches, trust
 from lpvm.machine import Machine
@@ -26,17 +27,42 @@ def refused(vm: Machine, check: Check, what: str, module: str, error: str, rc: i
     check.equal(f"{what}: nothing is left on disk", files(vm), [])
 
 
-def inspected(vm: Machine, module: str, user: str = "root") -> dict:
-    return json.loads(ctl(vm, "inspect", "--json=short", f"{SIGNED}/{module}.ko", user=user).out)["modules"][0]
+def inspected(vm: Machine, *modules: str, user: str = "root") -> dict:
+    """The report of the only module, or those of all by name."""
+    r = ctl(vm, "inspect", "--json=short", *(f"{SIGNED}/{module}.ko" for module in modules), user=user)
+    reports = json.loads(r.out)["modules"]
+    return reports[0] if len(modules) == 1 else dict(zip(modules, reports, strict=True))
 
 
 def codes(report: dict) -> dict[str, str]:
     return {f["code"]: f["severity"] for f in report["findings"]}
 
 
+def text_of(report: dict, code: str) -> str:
+    return next((f["text"] for f in report["findings"] if f["code"] == code), "")
+
+
+def steps(vm: Machine, *names: str) -> list[dict]:
+    return json.loads(vm.ok(["livepatchctl", "plan", "--json=short", *names]))["steps"]
+
+
 def planned(vm: Machine, *names: str) -> list[tuple[str, str]]:
-    steps = json.loads(vm.ok(["livepatchctl", "plan", "--json=short", *names]))["steps"]
-    return [(s["action"], s["patch"]) for s in steps]
+    return [(s["action"], s["patch"]) for s in steps(vm, *names)]
+
+
+def found(vm: Machine, check: Check, wanted: dict[str, tuple[str, str, str]]) -> None:
+    """By inspect and by plan, of modules that are staged: severity, code, and a word that names the culprit."""
+    reports = inspected(vm, *wanted)
+    reports = reports if len(wanted) > 1 else {next(iter(wanted)): reports}
+    plan = {s["patch"]: s for s in steps(vm, *wanted) if s["action"] != "revert"}
+    for name, (severity, code, word) in wanted.items():
+        for how, report in (("inspect", reports[name]), ("plan", plan[name])):
+            check.equal(f"{how} {name}: {code} is a {severity}", codes(report).get(code), severity, report)
+            check.contains(f"{how} {name}: it is named", text_of(report, code), word)
+        check.equal(f"inspect and plan agree about {name}", codes(reports[name]), codes(plan[name]))
+        if severity == "blocker":
+            check.equal(f"{name} would be skipped", plan[name]["action"], "skip")
+            check("and refused", not reports[name]["would_apply"], reports[name])
 
 
 @scenario("what the kernel would refuse does not reach it", tags=["core"])
@@ -81,11 +107,71 @@ def inspect_findings(vm: Machine, check: Check) -> None:
     check("another user may not ask for plans", r.rc != 0 and "uthenti" in r.err + r.out or "denied" in r.err, r)
 
 
+@scenario("inspect and plan name what is in the way of a function", tags=["core"])
+def in_the_way(vm: Machine, check: Check) -> None:
+    trust(vm)
+    names = ("lp_cmdline", "lp_missing", "lp_ambiguous", "lp_untraceable", "lp_target_fix")
+    vm.ok(["livepatchctl", "stage", *(f"{SIGNED}/{name}.ko" for name in names)])
+    vm.ok(f"insmod {PLAIN}/lp_divert.ko")
+    found(vm, check, {
+        "lp_cmdline": ("blocker", "function-diverted", "lp_divert_handler [lp_divert]"),
+        "lp_missing": ("blocker", "function-missing", "livepatch_test_no_such_function"),
+        "lp_ambiguous": ("blocker", "function-ambiguous", "name_show"),
+        "lp_untraceable": ("blocker", "function-not-traceable", "do_syscall_64"),
+        "lp_target_fix": ("info", "object-not-loaded", "lp_target"),
+    })  # fmt: skip
+    for name in ("lp_cmdline", "lp_ambiguous", "lp_untraceable"):
+        check(f"the kernel does refuse {name}", vm.run(["insmod", f"{PLAIN}/{name}.ko"]).rc != 0)
+    vm.ok("rmmod lp_divert")
+    if vm.run("sysctl -q kernel.ftrace_enabled=0").rc == 0 and vm.read("/proc/sys/kernel/ftrace_enabled") == "0":
+        found(vm, check, {"lp_cmdline": ("blocker", "ftrace-disabled", "kernel.ftrace_enabled=0")})
+        vm.ok("sysctl -q kernel.ftrace_enabled=1")
+    program = attach_fentry(vm, "cmdline_proc_show")
+    found(vm, check, {"lp_cmdline": ("info", "function-traced-directly", "bpf_trampoline_")})
+    check.equal("it does not stop the patch", ctl(vm, "apply", "lp_cmdline").rc, 0)
+    check.contains("which patches", vm.read("/proc/cmdline"), "lp_patched_by=lp_cmdline")
+    check("the BPF program is still attached", program.running)
+    program.kill()
+
+
+@scenario("inspect and plan name other patches", tags=["core"])
+def other_patches(vm: Machine, check: Check) -> None:
+    trust(vm)
+    names = ("lp_cmdline", "lp_uptime", "lp_cumulative")
+    vm.ok(["livepatchctl", "stage", *(f"{SIGNED}/{name}.ko" for name in names)])
+    vm.ok(f"insmod {PLAIN}/lp_bench_1.ko")
+    vm.settle()
+    vm.ok("livepatchctl apply lp_uptime", timeout=120)
+    found(vm, check, {
+        "lp_cmdline": ("warning", "function-patched-by-other", "lp_bench_1"),
+        "lp_cumulative": ("warning", "replaces-other", "lp_bench_1"),
+    })  # fmt: skip
+    report = inspected(vm, "lp_cumulative")
+    check.absent("what is ours is told apart", text_of(report, "replaces-other"), "lp_uptime")
+    check.contains("and told", text_of(report, "replaces"), "lp_uptime")
+    wanted = [("replace", "lp_cumulative"), ("revert", "lp_bench_1"), ("revert", "lp_uptime")]
+    check.equal("the steps say the same", planned(vm, "lp_cumulative"), wanted)
+    vm.ok(f"insmod {PLAIN}/lp_busy.ko && insmod {PLAIN}/lp_stall.ko")
+    found(vm, check, {"lp_cmdline": ("warning", "transition-in-progress", "'lp_stall'")})
+    vm.ok("echo Y > /sys/module/lp_busy/parameters/release")
+    vm.settle()
+    vm.ok("echo 1 > /proc/sys/kernel/modules_disabled")
+    found(vm, check, {"lp_cmdline": ("blocker", "modules-disabled", "kernel.modules_disabled=1")})
+
+
 @scenario("a key that the kernel does not know", cmdline="module.sig_enforce=1")
 def key(vm: Machine, check: Check) -> None:
     trust(vm)
     refused(vm, check, "an unknown key", "lp_cmdline", "KernelRefused", 1, ".builtin_trusted_keys")
-    check.equal("inspect says so", codes(inspected(vm, "lp_cmdline")).get("key-unknown"), "blocker")
+    vm.ok(f"livepatchctl stage {SIGNED}/lp_cmdline.ko")
+    found(vm, check, {"lp_cmdline": ("blocker", "key-unknown", ".builtin_trusted_keys")})
+    vm.reboot("lockdown=integrity")
+    found(vm, check, {"lp_cmdline": ("blocker", "key-unknown", "locked down (integrity)")})
+    report = inspected(vm, "lp_cmdline")
+    text = text_of(report, "key-unknown")
+    check.contains("the keyrings are named", text, ".builtin_trusted_keys, .secondary_trusted_keys")
+    check.contains("and the signer", text, report["signer"])
+    check.contains("people are told, too", ctl(vm, "plan", "lp_cmdline").out, "locked down (integrity)")
 
 
 @scenario("plan tells what apply and reapply do", tags=["core"])
