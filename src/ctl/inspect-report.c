@@ -9,6 +9,7 @@
 #include "ctl/inspect-report.h"
 #include "ctl/module-file.h"
 #include "kmod/kernel-info.h"
+#include "kmod/kernel-module.h"
 #include "kmod/module-elf.h"
 #include "kmod/module-image.h"
 #include "kmod/module-verify.h"
@@ -87,6 +88,15 @@ static int inspection_judge(const Inspection *i, Failure *f) {
         return blocker ? failure_set(f, blocker->refusal, "%s", blocker->text) : 0;
 }
 
+static Tristate is_loaded(int root_fd, const ModuleInfo *info) {
+        _cleanup_(kernel_module_done) KernelModule module = {};
+
+        if (kernel_module_read(root_fd, info->name, &module) < 0 || !module.present ||
+            (!module.build_id && !info->build_id))
+                return TRISTATE_UNKNOWN;
+        return streq_ptr(module.build_id, info->build_id) ? TRISTATE_YES : TRISTATE_NO;
+}
+
 /* With what this user may see of the kernel. */
 static int inspection_collect(Inspection *i, const Options *o, int root_fd) {
         const ModuleInfo *info = i->info;
@@ -116,6 +126,7 @@ static int inspection_collect(Inspection *i, const Options *o, int root_fd) {
                 .signature_status = i->signature.status,
                 .signer = i->signature.signer,
                 .key_id = key_id,
+                .is_loaded = is_loaded(root_fd, info),
                 .external = external,
         };
         return preflight_judge(&subject, &i->facts, i->kernel, &i->findings);

@@ -67,6 +67,14 @@ static int list_external(const Manager *manager, const PreflightFacts *facts, ch
         return 0;
 }
 
+static Tristate is_loaded(const Manager *manager, const ModuleInfo *info) {
+        const Patch *patch = manager_patch_by_id(manager, info->name);
+
+        if (!patch || !patch->module.present || (!patch->module.build_id && !info->build_id))
+                return TRISTATE_UNKNOWN;
+        return streq_ptr(patch->module.build_id, info->build_id) ? TRISTATE_YES : TRISTATE_NO;
+}
+
 int preflight_findings(const Manager *manager, const PreflightFacts *facts, const PreflightModule *module,
                        FindingList *ret) {
         const ModuleInfo *info = module->info;
@@ -86,6 +94,7 @@ int preflight_findings(const Manager *manager, const PreflightFacts *facts, cons
                 .signature_status = module->signature->status,
                 .signer = module->signature->signer,
                 .key_id = module->key_id,
+                .is_loaded = is_loaded(manager, info),
                 .first = module->first,
                 .external = external,
         };

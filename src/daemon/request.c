@@ -114,6 +114,7 @@ static void report_inspection(Request *request) {
         };
 
         manager_refresh_kernel(manager);
+        manager_refresh_patches(manager);
         if (refusal->code == 0 && inspection->info &&
             policy_check_module(manager->kernel, inspection->info, refusal) == 0)
                 (void) policy_check_kernel(manager->kernel, refusal);

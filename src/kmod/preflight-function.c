@@ -59,13 +59,6 @@ static int judge_traceable(Judgement *j, const KernelFunction *facts) {
                              "of the patch that replaces a caller of it instead", facts->name, facts->object);
 }
 
-bool subject_is_external(const PreflightSubject *subject, const char *name) {
-        for (char *const *i = subject->external; i && *i; i++)
-                if (streq(*i, name))
-                        return true;
-        return false;
-}
-
 static bool patch_replaces(const KlpPatch *patch, const KernelFunction *f) {
         for (size_t i = 0; i < patch->n_objects; i++) {
                 const KlpObject *object = &patch->objects[i];

@@ -132,7 +132,7 @@ static int judge_switches(Judgement *j) {
         return r;
 }
 
-static char *join(char *const *list) {
+char *join_names(char *const *list) {
         char *text = NULL;
         size_t size = 0;
         FILE *f = open_memstream(&text, &size);
@@ -176,7 +176,7 @@ static int judge_signature(Judgement *j) {
                                      why, s->signer ?: "the signer");
         if (kernel_keys_contain(&j->facts->keys, s->key_id))
                 return 0;
-        keyrings = join(j->facts->keys.keyrings);
+        keyrings = join_names(j->facts->keys.keyrings);
         if (!keyrings)
                 return -ENOMEM;
         return judgement_add(j, &no_key, NULL, NULL,
@@ -184,66 +184,6 @@ static int judge_signature(Judgement *j) {
                              "that of '%s' (key identifier %s) is in none of %s. Enrol the signer's certificate (with "
                              "Secure Boot: mokutil --import, then reboot)", why, s->signer ?: "the signer", s->key_id,
                              keyrings);
-}
-
-/* ---- Other patches ----------------------------------------------------------------------------------------- */
-
-static int judge_transition(Judgement *j) {
-        static const FindingKind kind = { FINDING_WARNING, 0, "transition-in-progress" };
-
-        for (size_t i = 0; i < j->facts->patches.n; i++)
-                if (j->facts->patches.patches[i].transition)
-                        return judgement_add(j, &kind, NULL, NULL,
-                                             "The patch '%s' is in transition, and the kernel does one at a time: this "
-                                             "one has to wait for it", j->facts->patches.patches[i].name);
-        return 0;
-}
-
-/* Of the live patches those that are, or are not, somebody else's; NULL: none. */
-static int list_replaced(const Judgement *j, bool external, char **ret) {
-        const KlpPatchList *patches = &j->facts->patches;
-        _cleanup_strv_free_ char **names = NULL;
-        int r;
-
-        *ret = NULL;
-        for (size_t i = 0; i < patches->n; i++) {
-                const char *name = patches->patches[i].name;
-
-                if (streq(name, j->subject->name) || subject_is_external(j->subject, name) != external)
-                        continue;
-                r = strv_append(&names, name);
-                if (r < 0)
-                        return r;
-        }
-        if (!names)
-                return 0;
-        *ret = join(names);
-        return *ret ? 0 : -ENOMEM;
-}
-
-/* __klp_enable_patch(), klp_unpatch_replaced_patches(): a cumulative patch takes the place of all others, whoever
- * loaded them. */
-static int judge_replace(Judgement *j) {
-        static const FindingKind replaces = { FINDING_INFO, 0, "replaces" };
-        static const FindingKind replaces_other = { FINDING_WARNING, 0, "replaces-other" };
-        static const FindingKind unknown = { FINDING_INFO, 0, "replace-unknown" };
-        static const FindingKind unknown_other = { FINDING_WARNING, 0, "replace-unknown" };
-        _cleanup_free_ char *ours = NULL, *others = NULL;
-        bool sure = j->subject->replace == TRISTATE_YES;
-        const char *how = sure ? "The patch is cumulative and" :
-                                 "The module does not say whether it is cumulative: if it is, it";
-        int r = 0;
-
-        if (j->subject->replace == TRISTATE_NO)
-                return 0;
-        if (list_replaced(j, false, &ours) < 0 || list_replaced(j, true, &others) < 0)
-                return -ENOMEM;
-        if (ours)
-                r = judgement_add(j, sure ? &replaces : &unknown, NULL, NULL, "%s takes the place of: %s", how, ours);
-        if (r >= 0 && others)
-                r = judgement_add(j, sure ? &replaces_other : &unknown_other, NULL, NULL,
-                                  "%s takes the place of what something other than livepatchd loaded: %s", how, others);
-        return r;
 }
 
 /* ---- All of it --------------------------------------------------------------------------------------------- */
@@ -302,7 +242,7 @@ static int judge_unknowns(Judgement *j) {
                 unknown[n++] = (char *) "whether there are kprobes on them (debugfs)";
         if (n == 0)
                 return 0;
-        text = join(unknown);
+        text = join_names(unknown);
         if (!text)
                 return -ENOMEM;
         return judgement_add(j, &kind, NULL, NULL, "Could not be found out, for want of privileges or of a mounted "
@@ -312,7 +252,8 @@ static int judge_unknowns(Judgement *j) {
 int preflight_judge(const PreflightSubject *subject, const PreflightFacts *facts, const KernelInfo *kernel,
                     FindingList *ret) {
         static int (*const parts[])(Judgement *) = {
-                judge_switches, judge_signature, judge_functions, judge_transition, judge_replace, judge_unknowns,
+                judge_switches,   judge_signature, judge_name,     judge_functions,
+                judge_transition, judge_replace,   judge_unknowns,
         };
         Judgement j = { .subject = subject, .facts = facts, .kernel = kernel };
 

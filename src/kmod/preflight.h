@@ -61,6 +61,7 @@ typedef struct PreflightSubject {
         SignatureStatus signature_status;
         const char *signer;
         const char *key_id;      /* the key that the kernel must know (kernel_keys_wanted()), or NULL */
+        Tristate is_loaded;      /* the loaded module of its name is this build; unknown also when there is none */
         size_t first;            /* where its functions begin in facts->functions */
         char *const *external;   /* names of live patches that are not ours; NULL-terminated, or NULL */
 } PreflightSubject;

@@ -181,6 +181,11 @@ class Plan(PreflightTest):
         findings = self.plan('lp_one')[0]['findings']
         self.assertIn(('warning', 'function-patched-by-other', 'cmdline_proc_show'), self.codes(findings))
         self.assertEqual(self.steps('lp_two'), [('skip', 'lp_two')])
+        report = self.client.inspect(fixtures.module(name='lp_two'))
+        self.assertIn(('info', 'applied-already', ''), self.codes(report['findings']))
+        report = self.client.inspect(fixtures.module(name='lp_two', build=2))
+        self.assertIn(('blocker', 'another-build-loaded', ''), self.codes(report['findings']))
+        self.assertEqual(report['refusal'], 'org.livepatch.Error.Conflict')
         self.client.stage(fixtures.module(name='lp_all', replace=True))
         self.assertEqual(self.steps('lp_all'), [('replace', 'lp_all'), ('revert', 'lp_two')])
         findings = self.plan('lp_all')[0]['findings']

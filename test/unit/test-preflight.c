@@ -35,7 +35,8 @@ static void case_init(Case *c) {
                                          .n_symbols = 1, .traceable = true };
         c->subject = (PreflightSubject) { .name = "lp", .objects = subject_objects, .n_objects = 1,
                                           .objects_known = true, .symbol_positions_known = true,
-                                          .replace = TRISTATE_NO, .signature_status = SIGNATURE_TRUSTED,
+                                          .replace = TRISTATE_NO, .is_loaded = TRISTATE_UNKNOWN,
+                                          .signature_status = SIGNATURE_TRUSTED,
                                           .signer = "CN=signer" };
         c->facts.functions = (KernelFunctions) { .functions = &c->function, .n = 1, .symbols_known = true,
                                                  .traceable_known = true, .users_known = true, .probes_known = true };
@@ -367,6 +368,21 @@ TEST(somebody_elses_among_ours) {
         c.subject.external = external;
         warned(&c, "function-patched-by-other");
         ASSERT_CONTAINS(c.findings.findings[0].text, "the patch 'theirs'");
+}
+
+TEST(a_module_of_its_name) {
+        _cleanup_(case_done) Case c;
+
+        case_init(&c);
+        c.subject.name = "other";
+        c.subject.is_loaded = TRISTATE_NO;
+        none(&c); /* loaded, but switched off: it is unloaded first */
+        add_live(&c);
+        blocked(&c, REFUSED_CONFLICT, "another-build-loaded");
+        c.subject.is_loaded = TRISTATE_YES;
+        told(&c, "applied-already");
+        c.subject.is_loaded = TRISTATE_UNKNOWN;
+        none(&c);
 }
 
 TEST(the_worst_comes_first) {

@@ -151,6 +151,7 @@ def other_patches(vm: Machine, check: Check) -> None:
     check.contains("and told", text_of(report, "replaces"), "lp_uptime")
     wanted = [("replace", "lp_cumulative"), ("revert", "lp_bench_1"), ("revert", "lp_uptime")]
     check.equal("the steps say the same", planned(vm, "lp_cumulative"), wanted)
+    check.equal("what is applied is told", codes(inspected(vm, "lp_uptime")).get("applied-already"), "info")
     vm.ok(f"insmod {PLAIN}/lp_busy.ko && insmod {PLAIN}/lp_stall.ko")
     found(vm, check, {"lp_cmdline": ("warning", "transition-in-progress", "'lp_stall'")})
     vm.ok("echo Y > /sys/module/lp_busy/parameters/release")
