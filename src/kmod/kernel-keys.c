@@ -2,6 +2,7 @@
 /* The keys by which the kernel itself judges module signatures, as far as it shows them. */
 
 #include <openssl/cms.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/fd-util.h"
@@ -40,13 +41,18 @@ static bool key_id_is_valid(const char *s) {
         return n >= KEY_ID_DIGITS_MIN && n % 2 == 0 && hex_is_valid(s, n);
 }
 
+static size_t keyring_index(const char *name) {
+        size_t i = 0;
+
+        while (i < ELEMENTSOF(module_keyrings) && !streq(module_keyrings[i], name))
+                i++;
+        return i;
+}
+
 /* ".builtin_trusted_keys: 3" */
 static int take_keyring(KernelKeys *keys, char *description) {
         description[strcspn(description, ":")] = '\0';
-        for (size_t i = 0; i < ELEMENTSOF(module_keyrings); i++)
-                if (streq(description, module_keyrings[i]))
-                        return strv_append(&keys->keyrings, description);
-        return 0;
+        return keyring_index(description) < ELEMENTSOF(module_keyrings) ? strv_append(&keys->keyrings, description) : 0;
 }
 
 /* "SUBJECT: IDENTIFIER: X509.rsa 371a5bb8 []" (asymmetric_key_describe(), x509_key_preparse() in crypto/
@@ -83,6 +89,13 @@ static int take_line(KernelKeys *keys, char *line) {
         return streq(type, "asymmetri") ? take_key(keys, line) : 0;
 }
 
+/* The kernel lists them by their serial numbers, which are random. */
+static int compare_keyrings(const void *a, const void *b) {
+        size_t x = keyring_index(*(char *const *) a), y = keyring_index(*(char *const *) b);
+
+        return x < y ? -1 : x > y;
+}
+
 int kernel_keys_read(int root_fd, KernelKeys *ret) {
         _cleanup_(kernel_keys_done) KernelKeys keys = {};
         _cleanup_free_ char *text = NULL;
@@ -97,6 +110,8 @@ int kernel_keys_read(int root_fd, KernelKeys *ret) {
                         if (r < 0)
                                 return r;
                 }
+        if (keys.keyrings)
+                qsort(keys.keyrings, strv_length(keys.keyrings), sizeof(char *), compare_keyrings);
         /* Somebody without the permission to view the kernel's keys sees but his own. */
         for (char **keyring = keys.keyrings; keyring && *keyring; keyring++)
                 keys.known = keys.known || streq(*keyring, module_keyrings[0]);

@@ -31,7 +31,8 @@ TEST(of_root) {
 
         ASSERT_TRUE(keys.known);
         ASSERT_EQ(strv_length(keys.keyrings), 4);
-        ASSERT_STREQ(keys.keyrings[0], ".secondary_trusted_keys");
+        ASSERT_STREQ(keys.keyrings[0], ".builtin_trusted_keys");
+        ASSERT_STREQ(keys.keyrings[1], ".secondary_trusted_keys");
         ASSERT_EQ(strv_length(keys.ids), 1);
         ASSERT_TRUE(kernel_keys_contain(&keys, BUILT_IN));
         ASSERT_FALSE(kernel_keys_contain(&keys, "371a5bb8"));
