@@ -45,7 +45,7 @@ DEFINE_CLEANUP(HealthRun *, run_free)
 
 /* Frees the run. Returns what a bus callback does. */
 static int run_end(HealthRun *run, HealthResult result, const char *detail) {
-        _cleanup_(run_freep) HealthRun *owned = run;
+        _cleanup_(run_freep) _unused_ HealthRun *owned = run;
 
         health_check_ended(run->check, result, detail);
         return 0;

@@ -27,7 +27,7 @@ BusRequest *bus_request_free(BusRequest *request) {
 
 void bus_request_reply(BusRequest *request, const Failure *failure, BusAppend append, const void *what) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *answer = NULL;
-        _cleanup_(bus_request_freep) BusRequest *done = request;
+        _cleanup_(bus_request_freep) _unused_ BusRequest *done = request;
         int r;
 
         bus_changes_flush(request->bus);

@@ -221,9 +221,9 @@ static void begin_again_in(Operation *operation, uint64_t usec) {
 }
 
 void operation_begin_later(Operation *operation) {
-        uint64_t usec = operation->foreign_interval_usec;
+        uint64_t usec = MIN(operation->foreign_interval_usec * 3 / 2, FOREIGN_LAST_USEC);
 
-        operation->foreign_interval_usec = MAX(MIN(usec * 3 / 2, FOREIGN_LAST_USEC), FOREIGN_FIRST_USEC);
+        operation->foreign_interval_usec = MAX(usec, FOREIGN_FIRST_USEC);
         begin_again_in(operation, operation->foreign_interval_usec);
 }
 
