@@ -121,6 +121,14 @@ class Confirm(harness.IntegrationTest):
         for name in ['', 'lp_one', '../lp_one', 'a/b', '@', 'x' * 100000, '\x1b[2J', 'lp_one@']:
             self.assert_error('NoSuchPatch', self.confirm, name)
 
+    def test_not_where_others_would_be_replaced(self):
+        self.client.apply_and_wait(fixtures.module(name='lp_two'))
+        with harness.memory_file(fixtures.module(replace=True)) as f:
+            text = self.assert_error('Conflict', self.client.manager, 'Apply', '(ha{sv})', 0, self.options(60),
+                                     fds=[f.fileno()])
+        self.assertIn("would replace 'lp_two'", text)
+        self.assertEqual(self.inserted(), ['lp_two'])
+
     def test_others_may_not(self):
         self.apply(3600)
         answer = self.run_as(65534, 'Confirm', '(s)', 'lp_one')
