@@ -47,7 +47,7 @@ DEFINE_CLEANUP(HealthRun *, run_free)
 static int run_end(HealthRun *run, HealthResult result, const char *detail) {
         _cleanup_(run_freep) _unused_ HealthRun *owned = run;
 
-        health_check_ended(run->check, result, detail);
+        health_check_ended(owned->check, result, detail);
         return 0;
 }
 

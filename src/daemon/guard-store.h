@@ -29,8 +29,8 @@ int store_remove_guard(Store *store, const char *release, const char *name, Fail
 /* Ids of boots that ended cleanly: strv, empty when there are none or the list cannot be read. */
 int store_clean_shutdowns(Store *store, char ***ret);
 
-/* Puts the running boot on the list of those that ended cleanly, or takes it off. Needs no lock: nothing else writes
- * this file. */
+/* Puts the running boot on the list of those that ended cleanly, or takes it off. Needs no lock: whoever may load
+ * something, and takes it off, has ended before livepatch-guard.service is stopped. */
 int guard_mark_shutdown(int root_fd, bool clean, Failure *f);
 
 void store_flag_watching(Store *store, bool watching);

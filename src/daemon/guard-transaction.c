@@ -82,6 +82,14 @@ static int check_previous(const Transaction *t, const char *sha256, Failure *f) 
         return judge_previous(t, previous, f);
 }
 
+/* livepatch-guard.service was stopped by hand: the machine runs on all the same, and a crash from here on is one. */
+static void take_back_shutdown(const Transaction *t) {
+        _cleanup_failure_ Failure why = {};
+
+        if (guard_mark_shutdown(t->root_fd, false, &why) != 0)
+                log_warning("%s", failure_text(&why));
+}
+
 int transaction_arm_guard(Transaction *t, Failure *f) {
         const char *sha256 = module_image_sha256(verified_module_image(t->module));
         _cleanup_(guard_record_freep) GuardRecord *record = NULL;
@@ -102,6 +110,7 @@ int transaction_arm_guard(Transaction *t, Failure *f) {
                 note_refused(t); /* it may have got there all the same */
                 return r;
         }
+        take_back_shutdown(t);
         set_guard(t, TAKE_PTR(record));
         return 0;
 }

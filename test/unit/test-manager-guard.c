@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "common/string-util.h"
+#include "daemon/guard-store.h"
 #include "manager-fixture.h"
 #include "test.h"
 
@@ -75,6 +76,16 @@ TEST(a_regular_shutdown_is_no_crash) {
         rig_expect_state(&rig, "lp_one", PATCH_STAGED);
         rig_expect(&rig, rig_reapply(&rig), JOB_RESULT_DONE);
         rig_expect_state(&rig, "lp_one", PATCH_APPLIED);
+}
+
+TEST(a_shutdown_that_did_not_come_is_none) {
+        _cleanup_rig_ Rig rig = {};
+
+        rig_start(&rig);
+        ASSERT_OK(guard_mark_shutdown(rig.root_fd, true, NULL));
+        rig_apply_done(&rig, "one", false);
+        rig_power_cut(&rig);
+        rig_expect_state(&rig, "lp_one", PATCH_QUARANTINED);
 }
 
 TEST(an_unproven_build_is_quarantined) {
