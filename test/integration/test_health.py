@@ -68,7 +68,7 @@ class ServiceManager:
 
 
 class Health(harness.IntegrationTest):
-    config = 'SettleTimeSec=2s\nHealthCheckUnit=check@.service\n'
+    config = 'SettleTimeSec=5s\nHealthCheckUnit=check@.service\n'
     start_daemon = False
 
     def setUp(self):
