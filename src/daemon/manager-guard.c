@@ -143,7 +143,8 @@ static void judge_settled(Manager *manager, Patch *patch) {
         case HEALTH_UNKNOWN:
                 /* It has not taken the machine down, but nobody could say that it works: what it was before. */
                 return manager_submit_guard_step(manager, patch, GUARD_STEP_DISARM, NULL);
-        case HEALTH_FAILED: /* it is condemned, and not settling any more */
+        case HEALTH_FAILED: /* memory was short when it was to be condemned for a better reason */
+                return manager_condemn(manager, patch, "The health check failed after it had been applied");
         case HEALTH_PENDING:
                 return;
         }
@@ -186,6 +187,7 @@ static int on_settled(sd_event_source *source _unused_, uint64_t usec _unused_, 
 }
 
 static uint64_t next_look(const Manager *manager, Patch *patch, uint64_t now) {
+        HealthResult health;
         uint64_t deadline;
 
         if (manager_is_condemned(manager, patch))
@@ -197,7 +199,8 @@ static uint64_t next_look(const Manager *manager, Patch *patch, uint64_t now) {
                 return MAX(deadline, now + LOOK_INTERVAL_USEC);
         if (is_in_force(patch) && manager_health_is_due(manager, patch))
                 return now;
-        if (deadline <= now && manager_health(manager, patch) == HEALTH_PENDING)
+        health = manager_health(manager, patch);
+        if (deadline <= now && health != HEALTH_PASSED && health != HEALTH_UNKNOWN)
                 return now + LOOK_INTERVAL_USEC;
         return MAX(deadline, now);
 }
