@@ -93,6 +93,19 @@ TEST(arming_remembers_the_same_build_only) {
         ASSERT_EQ(other->crashes, 0);
 }
 
+TEST(a_build_is_known_by_its_digest_or_its_build_id) {
+        _cleanup_(guard_record_freep) GuardRecord *r = record(BEFORE, GUARD_QUARANTINED, false, 0);
+
+        ASSERT_TRUE(guard_record_is_of(r, SHA, NULL));
+        ASSERT_FALSE(guard_record_is_of(r, OTHER_SHA, NULL)); /* two without one are not the same */
+        ASSERT_FALSE(guard_record_is_of(r, OTHER_SHA, "abcd"));
+        ASSERT_OK(free_and_strdup(&r->build_id, "abcd"));
+        ASSERT_TRUE(guard_record_is_of(r, OTHER_SHA, "abcd"));
+        ASSERT_FALSE(guard_record_is_of(r, OTHER_SHA, "abcdef"));
+        ASSERT_FALSE(guard_record_is_of(r, OTHER_SHA, NULL));
+        ASSERT_TRUE(guard_record_is_of(r, SHA, "abcdef"));
+}
+
 TEST(disarming) {
         _cleanup_(guard_record_freep) GuardRecord *unproven = record(BEFORE, GUARD_SETTLING, false, 0);
         _cleanup_(guard_record_freep) GuardRecord *proven = record(BEFORE, GUARD_LOADING, true, 1);
@@ -121,9 +134,11 @@ TEST(what_is_written_is_read) {
 
         r->settling_since = 12345;
         ASSERT_OK(free_and_strdup(&r->reason, "It went down"));
+        ASSERT_OK(free_and_strdup(&r->build_id, "abcd"));
         text = format(r);
         ASSERT_EQ(guard_record_parse(text, strlen(text), &again, NULL), 0);
         ASSERT_STREQ(again->reason, "It went down");
+        ASSERT_STREQ(again->build_id, "abcd");
         ASSERT_EQ(again->phase, GUARD_QUARANTINED);
         ASSERT_EQ(again->crashes, 2);
         ASSERT_EQ(again->settling_since, 12345);
@@ -173,6 +188,8 @@ TEST(what_no_writer_of_ours_wrote) {
                 { "\"crashes\": 0", "\"crashes\": 4294967296" },
                 { "\"crashes\": 0", "\"crashed\": 0" },
                 { "\"armed_at\": 42", "\"armed_at\": 4.2" },
+                { "\"build_id\": null", "\"build_id\": 7" },
+                { "\"build_id\": null", "\"build_id\": \"\\u001b\"" },
                 { "\"reason\": null", "\"reason\": false" },
                 { "\"reason\": null", "\"reason\": \"\\u001b[1m\"" },
                 { "\"reason\": null", "\"reason\": null, \"reason\": null" },
