@@ -22,6 +22,8 @@ typedef struct BusJob {
         Job *job;
 } BusJob;
 
+typedef struct BusSubscriber BusSubscriber;
+
 struct Bus {
         sd_event *event;
         sd_bus *bus;
@@ -31,6 +33,7 @@ struct Bus {
         BusIdle *idle;
         BusHealth *health; /* NULL unless HealthCheckUnit= is set */
         BusChanges changes;
+        BusSubscriber *subscribers; /* list */
         unsigned n_requests; /* calls that wait for the core's answer */
 
         uint64_t patches_refreshed_at; /* iterations of the event loop */
@@ -59,6 +62,11 @@ int bus_patch_append_properties(Bus *bus, const Patch *patch, sd_bus_message *m)
 
 /* The entry "findings" of an open a{sv}; in bus-plan.c. */
 int bus_append_findings(sd_bus_message *m, const FindingList *findings);
+
+/* Callers that the daemon stays for; in bus-subscribe.c. */
+int bus_method_subscribe(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int bus_method_unsubscribe(sd_bus_message *m, void *userdata, sd_bus_error *error);
+void bus_subscribers_done(Bus *bus);
 
 /* Handlers of methods that do no more than ask the core; in bus-blockers.c, bus-inspect.c, bus-plan.c and
  * bus-trust.c. */

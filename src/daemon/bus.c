@@ -40,7 +40,7 @@ static bool is_watching(const Bus *bus) {
 static bool is_busy(void *userdata) {
         const Bus *bus = userdata;
 
-        return !bus->manager || bus->n_requests > 0 || !manager_is_idle(bus->manager) ||
+        return !bus->manager || bus->n_requests > 0 || bus->subscribers || !manager_is_idle(bus->manager) ||
                manager_n_jobs(bus->manager) > 0 || bus_polkit_is_busy(bus->polkit) || is_watching(bus);
 }
 
@@ -159,6 +159,7 @@ Bus *bus_free(Bus *bus) {
                 leave_manager(bus);
         (void) bus_health_free(bus->health);
         bus_changes_done(bus);
+        bus_subscribers_done(bus);
         (void) bus_idle_free(bus->idle);
         (void) bus_polkit_free(bus->polkit);
         sd_bus_flush_close_unref(bus->bus);

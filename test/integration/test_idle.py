@@ -45,6 +45,46 @@ class Idle(harness.IntegrationTest):
         self.assertFalse(monitor.connection.is_closed())
         self.wait_exit()
 
+    def test_a_subscriber_keeps_it(self):
+        other = self.new_client()
+        for _ in range(2):
+            other.manager('Subscribe')
+        self.client.manager('Subscribe')
+        self.client.manager('Unsubscribe')
+        self.client.manager('Unsubscribe')
+        time.sleep(3)
+        self.assertIsNone(self.daemon.process.poll())
+        other.close()
+        self.wait_exit()
+
+    def test_unsubscribing_lets_it_go(self):
+        self.client.manager('Subscribe')
+        time.sleep(2)
+        self.assertIsNone(self.daemon.process.poll())
+        self.client.manager('Unsubscribe')
+        self.wait_exit()
+
+    def test_subscribers_of_a_user_are_counted(self):
+        clients = [self.new_client() for _ in range(33)]
+        for client in clients[:32]:
+            client.manager('Subscribe')
+        with self.assertRaises(harness.CallError) as caught:
+            clients[32].manager('Subscribe')
+        self.assertEqual(caught.exception.name, harness.ERROR + 'LimitsExceeded')
+        clients[31].manager('Subscribe')
+        clients[0].close()
+        harness.wait_until(lambda: self.subscribes(clients[32]), 'a place is free')
+        for client in clients[1:]:
+            client.close()
+        self.wait_exit()
+
+    def subscribes(self, client):
+        try:
+            client.manager('Subscribe')
+        except harness.CallError:
+            return False
+        return True
+
     def test_work_keeps_it(self):
         self.control('transition-ms', 'stall')
         job = self.client.apply(fixtures.module())

@@ -110,6 +110,7 @@ class Polkit(harness.IntegrationTest):
     def test_reading_needs_nothing(self):
         self.start_polkit('no')
         answers = [self.run_as(USER, 'ListPatches'), self.run_as(USER, 'ListJobs'), self.run_as(USER, 'ListTrust'),
+                   self.run_as(USER, 'Subscribe'), self.run_as(USER, 'Unsubscribe'),
                    self.run_as(USER, 'GetPatch', '(s)', 'lp_one'),
                    self.run_as(USER, 'GetAll', '(s)', harness.MANAGER, interface=harness.PROPERTIES),
                    self.run_as(USER, 'GetAll', '(s)', harness.PATCH, interface=harness.PROPERTIES, path=self.patch),
