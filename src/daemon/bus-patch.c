@@ -174,6 +174,21 @@ static int method_clear_quarantine(sd_bus_message *m, void *userdata, sd_bus_err
         return bus_request_begun(&request, r, &failure, error);
 }
 
+static int method_adopt(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_(bus_request_freep) BusRequest *request = NULL;
+        _cleanup_failure_ Failure failure = {};
+        _cleanup_free_ char *id = NULL;
+        uid_t uid;
+        Bus *bus;
+        int r;
+
+        r = bus_patch_begin(userdata, m, &bus, &id, &uid, &request, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = manager_adopt(bus->manager, id, uid, bus_request_reply_empty, request, &failure);
+        return bus_request_begun(&request, r, &failure, error);
+}
+
 static const sd_bus_vtable patch_methods_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD_WITH_NAMES("Apply",
@@ -196,6 +211,7 @@ static const sd_bus_vtable patch_methods_vtable[] = {
                                  "", ,
                                  "aa{sv}", SD_BUS_PARAM(blockers),
                                  bus_method_list_blockers, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Adopt", "", "", method_adopt, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("ClearQuarantine", "", "", method_clear_quarantine, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };

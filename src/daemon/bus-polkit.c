@@ -75,6 +75,8 @@ static const struct {
         { LP_IFACE_MANAGER, "Reapply", LP_ACTION_MANAGE_BOOT },
         { LP_IFACE_MANAGER, "RemoveTrust", LP_ACTION_MANAGE_TRUST },
         { LP_IFACE_MANAGER, "Stage", LP_ACTION_STAGE },
+        /* It loads nothing: it decides what the next boot applies. */
+        { LP_IFACE_PATCH, "Adopt", LP_ACTION_MANAGE_BOOT },
         { LP_IFACE_PATCH, "Apply", LP_ACTION_APPLY },
         { LP_IFACE_PATCH, "ListBlockers", LP_ACTION_INSPECT },
         { LP_IFACE_PATCH, "Remove", LP_ACTION_MANAGE_BOOT },

@@ -11,6 +11,7 @@
 typedef struct Plan Plan;
 typedef struct Request Request;
 typedef struct Transaction Transaction;
+typedef struct Watch Watch;
 
 struct Manager {
         sd_event *event;
@@ -37,8 +38,7 @@ struct Manager {
         Worker *reader;  /* reads and verifies what callers hand in; a slow file system blocks only its own request */
         Worker *counter; /* counts tasks in transition */
 
-        int kmsg_fd;
-        sd_event_source *kmsg_source;
+        Watch *watch;
         GuardLog guard_log;
         sd_event_source *guard_timer;
         const HealthRunner *health_runner; /* NULL: nobody is there to run checks */
@@ -49,6 +49,7 @@ struct Manager {
         size_t n_lost_records;
         const ManagerObserver *observer;
         void *observer_userdata;
+        bool started; /* all that was known before is in the tables */
         bool stopping;
         bool reapplying_at_boot;
 };
@@ -59,6 +60,7 @@ struct Manager {
 /* manager.c */
 void manager_notify_patch(Manager *manager, const Patch *patch, int what);
 int manager_add_problem(Manager *manager, const char *format, ...) _printf_(2, 3);
+void manager_drop_problem(Manager *manager, const char *line);
 /* The patch of this identity, made if there is none. */
 int manager_make_patch(Manager *manager, const char *name, const char *release, Patch **ret);
 /* By nothing but the id, which manager_find_patch() also takes for a name. */

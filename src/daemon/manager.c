@@ -9,12 +9,14 @@
 #include "common/names.h"
 #include "common/string-util.h"
 #include "daemon/confirm.h"
+#include "daemon/drift.h"
 #include "daemon/health-internal.h"
 #include "daemon/job-internal.h"
 #include "daemon/operation.h"
 #include "daemon/reapply.h"
+#include "daemon/refused-module.h"
 #include "daemon/request.h"
-#include "kmod/kernel-log.h"
+#include "daemon/watch.h"
 
 /* A reapply at boot may hold the store this long (BootTimeoutSec= and some). */
 #define STORE_LOCK_TIMEOUT_USEC (90 * USEC_PER_SEC)
@@ -55,6 +57,18 @@ int manager_add_problem(Manager *manager, const char *format, ...) {
                 return -ENOMEM;
         }
         return strv_append(&manager->problems, line);
+}
+
+void manager_drop_problem(Manager *manager, const char *line) {
+        char **i = manager->problems;
+
+        while (i && *i && !streq(*i, line))
+                i++;
+        if (!i || !*i)
+                return;
+        free(*i);
+        for (; *i; i++)
+                i[0] = i[1];
 }
 
 char *const *manager_problems(const Manager *manager) {
@@ -180,22 +194,44 @@ static bool nothing_is_left(const Patch *patch) {
                !(patch->guard && patch->guard->phase == GUARD_QUARANTINED);
 }
 
-/* A cumulative patch of the kernel's present state: those below it are superseded. */
-static bool cumulative_is_applied(const Manager *manager, const Patch *except) {
-        for (size_t i = 0; i < manager->n_patches; i++)
-                if (manager->patches[i] != except && patch_is_cumulative_now(manager->patches[i]))
-                        return true;
-        return false;
+/* A cumulative patch of the kernel's present state: those below it are superseded. Ours rather than somebody else's. */
+static const Patch *find_cumulative(const Manager *manager, const Patch *except) {
+        const Patch *found = NULL;
+
+        for (size_t i = 0; i < manager->n_patches; i++) {
+                const Patch *patch = manager->patches[i];
+
+                if (patch != except && patch_is_cumulative_now(patch) && (!found || found->state == PATCH_EXTERNAL))
+                        found = patch;
+        }
+        return found;
+}
+
+/* Somebody else's patch of which the kernel does not say whether it replaces others. */
+static const Patch *find_possible_cumulative(const Manager *manager) {
+        for (size_t i = 0; i < manager->n_patches; i++) {
+                const Patch *patch = manager->patches[i];
+
+                if (patch->state == PATCH_EXTERNAL && patch->klp && patch->klp->replace == TRISTATE_UNKNOWN)
+                        return patch;
+        }
+        return NULL;
 }
 
 /* Returns what changed. */
 static int update_superseded(Manager *manager, Patch *patch) {
-        bool superseded = patch->module.present && !patch->klp && patch_applied_at(patch) != 0 &&
-                          cumulative_is_applied(manager, patch);
+        bool lost = patch->module.present && !patch->klp && patch_applied_at(patch) != 0;
+        const Patch *by = lost ? find_cumulative(manager, patch) : NULL, *stranger = by;
+        bool superseded = by != NULL;
 
-        if (superseded == patch->superseded)
+        if (lost && !by)
+                stranger = find_possible_cumulative(manager);
+        else if (by && by->state != PATCH_EXTERNAL)
+                stranger = NULL;
+        if (superseded == patch->superseded && streq_ptr(patch->replaced_by, stranger ? stranger->name : NULL))
                 return 0;
         patch->superseded = superseded;
+        (void) free_and_strdup(&patch->replaced_by, stranger ? stranger->name : NULL);
         return MAX(patch_update(patch), 0);
 }
 
@@ -206,6 +242,8 @@ void manager_refresh_patch(Manager *manager, Patch *patch) {
                 log_debug_errno(changed, "Failed to read the state of '%s', ignoring: %m", patch->id);
                 changed = 0;
         }
+        watch_follow(manager->watch, patch);
+        changed |= refused_module_refresh(manager, patch);
         if (nothing_is_left(patch))
                 return drop_patch(manager, patch);
         manager_notify_patch(manager, patch, changed | update_superseded(manager, patch));
@@ -283,6 +321,8 @@ void manager_refresh_patches(Manager *manager) {
         /* Now that all are known: one that was read before the one that replaced it. */
         for (size_t i = 0; i < manager->n_patches; i++)
                 manager_notify_patch(manager, manager->patches[i], update_superseded(manager, manager->patches[i]));
+        for (size_t i = 0; i < manager->n_patches; i++)
+                drift_review(manager, manager->patches[i]);
 }
 
 size_t manager_n_patches(const Manager *manager) {
@@ -339,41 +379,6 @@ void manager_set_observer(Manager *manager, const ManagerObserver *observer, voi
         manager->observer_userdata = userdata;
 }
 
-/* Any line of the livepatch core is a reason to look. */
-static int on_kernel_log(sd_event_source *source _unused_, int fd, uint32_t revents _unused_, void *userdata) {
-        Manager *manager = userdata;
-        KernelLogLine line = {};
-        bool lost = false, news = false;
-
-        while (kernel_log_read(fd, &line, &lost) > 0) {
-                news |= startswith(line.text, "livepatch:") != NULL;
-                manager_feed_health(manager, line.text);
-                kernel_log_line_done(&line);
-        }
-        if (!news && !lost)
-                return 0;
-        if (manager->running && manager->running->operation)
-                operation_wake(manager->running->operation);
-        else if (manager->running && manager->running->reapply)
-                reapply_wake(manager->running->reapply);
-        else
-                manager_refresh_patches(manager);
-        return 0;
-}
-
-static void watch_kernel_log(Manager *manager) {
-        int r;
-
-        manager->kmsg_fd = kernel_log_open_at_end(manager->root_fd);
-        if (manager->kmsg_fd < 0) {
-                log_debug_errno(manager->kmsg_fd, "Cannot follow the kernel's log, looking at intervals instead: %m");
-                return;
-        }
-        r = sd_event_add_io(manager->event, &manager->kmsg_source, manager->kmsg_fd, EPOLLIN, on_kernel_log, manager);
-        if (r < 0)
-                log_debug_errno(r, "Cannot poll the kernel's log, looking at intervals instead: %m");
-}
-
 static int make_workers(Manager *manager) {
         int r = worker_new(manager->event, 1, &manager->disk);
 
@@ -402,7 +407,6 @@ int manager_new(sd_event *event, int root_fd, KernelInfo *kernel, Manager **ret,
         }
         manager->event = sd_event_ref(event);
         manager->root_fd = root_fd;
-        manager->kmsg_fd = -EBADF;
         manager->kernel = kernel;
         r = config_load(root_fd, &manager->config);
         if (r < 0)
@@ -431,12 +435,16 @@ int manager_start(Manager *manager, Failure *f) {
                 r = manager_load_guard(manager, f);
         if (r != 0)
                 return r;
-        watch_kernel_log(manager);
+        r = watch_new(manager, &manager->watch);
+        if (r < 0)
+                return failure_set(f, r, "Failed to watch the kernel: %s", strerror(-r));
         manager_refresh_patches(manager);
         r = manager_converge(manager, f);
         if (r != 0)
                 return r;
+        manager->started = true;
         manager_review_kernel_log(manager);
+        refused_module_review(manager);
         manager_schedule_guard(manager);
         manager_schedule_confirm(manager);
         return 0;
@@ -462,8 +470,7 @@ Manager *manager_free(Manager *manager) {
         for (size_t i = 0; i < manager->n_patches; i++)
                 patch_free(manager->patches[i]);
         free(manager->patches);
-        (void) sd_event_source_disable_unref(manager->kmsg_source);
-        safe_close(manager->kmsg_fd);
+        watch_free(manager->watch);
         (void) sd_event_source_disable_unref(manager->run_next);
         (void) sd_event_source_disable_unref(manager->guard_timer);
         (void) sd_event_source_disable_unref(manager->confirm_timer);

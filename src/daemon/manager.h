@@ -87,6 +87,8 @@ int manager_apply(Manager *manager, const char *patch_id, const OperationOptions
                   ManagerReply reply, void *userdata, Failure *f);
 /* Replies with the patch. */
 int manager_stage_fd(Manager *manager, int fd, bool reapply, uid_t uid, ManagerReply reply, void *userdata, Failure *f);
+/* Replies with the patch that something else has loaded, and that is livepatchd's from then on. */
+int manager_adopt(Manager *manager, const char *patch_id, uid_t uid, ManagerReply reply, void *userdata, Failure *f);
 /* Replies with the queued job. */
 int manager_revert(Manager *manager, const char *patch_id, const OperationOptions *options, uid_t uid,
                    ManagerReply reply, void *userdata, Failure *f);

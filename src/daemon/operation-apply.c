@@ -316,6 +316,9 @@ static bool is_what_was_asked_for(const Operation *operation, const Patch *patch
 void operation_apply_begin(Operation *operation, Patch *patch) {
         if (!patch->klp && operation->candidate)
                 return load(operation, patch);
+        /* Somebody else is switching it off: it can only be loaded anew, when that has ended. */
+        if (patch->klp && !patch->klp->enabled && operation->candidate)
+                return operation_begin_later(operation);
         if (patch->klp && is_what_was_asked_for(operation, patch))
                 return operation_follow(operation);
         if (patch->klp)

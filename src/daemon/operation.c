@@ -66,6 +66,8 @@ int operation_new_runtime(Operation *operation, bool pending, RuntimeRecord **re
                 return r;
         runtime->applied_at = patch ? patch_applied_at(patch) : 0;
         runtime->applied_by = patch ? patch_applied_by(patch) : UID_UNKNOWN;
+        if (patch && patch->runtime && free_and_strdup(&runtime->drift, patch->runtime->drift) < 0)
+                return -ENOMEM;
         runtime->pending = pending;
         runtime->pending_type = operation->type;
         runtime->pending_options = operation->options;

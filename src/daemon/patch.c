@@ -3,6 +3,7 @@
 
 #include "common/log.h"
 #include "common/string-util.h"
+#include "daemon/drift.h"
 #include "daemon/job.h"
 #include "daemon/patch.h"
 
@@ -46,6 +47,7 @@ int patch_new(const char *name, const char *kernel_release, bool this_kernel, Pa
                 return -ENOMEM;
         }
         patch->this_kernel = this_kernel;
+        patch->enabled_watch = -1;
         patch->state = PATCH_STAGED;
         *ret = TAKE_PTR(patch);
         return 0;
@@ -61,6 +63,8 @@ Patch *patch_free(Patch *patch) {
         health_check_free(patch->health);
         kernel_module_done(&patch->module);
         free(patch->drift);
+        free(patch->replaced_by);
+        strv_free(patch->refused_modules);
         free(patch->id);
         free(patch->name);
         free(patch->kernel_release);
@@ -142,28 +146,12 @@ PatchState patch_derive_state(const Patch *patch) {
         return state_of_unloaded(patch);
 }
 
-static int describe_drift(const Patch *patch, PatchState state, char **ret) {
-        const char *what = NULL;
-
-        if (patch->record && patch_loaded_is_recorded(patch) == TRISTATE_NO)
-                what = "Another build of this patch is loaded than the one on record";
-        else if (state == PATCH_DISABLED && !patch->job)
-                what = "The module is loaded but its patch was switched off; it must be unloaded and loaded again";
-        else if (state == PATCH_STAGED && !patch->job && patch_applied_at(patch) != 0)
-                what = "It was applied in this boot, and something other than livepatchd has unloaded it since";
-        *ret = NULL;
-        if (!what)
-                return 0;
-        *ret = strdup(what);
-        return *ret ? 0 : -ENOMEM;
-}
-
 int patch_update(Patch *patch) {
         PatchState state = patch_derive_state(patch);
         _cleanup_free_ char *drift = NULL;
         int changed = 0, r;
 
-        r = describe_drift(patch, state, &drift);
+        r = drift_describe(patch, state, &drift);
         if (r < 0)
                 return r;
         if (state != patch->state) {

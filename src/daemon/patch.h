@@ -42,9 +42,12 @@ typedef struct Patch {
         bool confirming;         /* its confirmation is on its way to the disk */
         uint64_t confirm_again_at; /* CLOCK_BOOTTIME: not reverted once more before that */
         bool superseded; /* a cumulative patch is applied over it (the manager knows the others) */
+        char *replaced_by;   /* a patch of somebody else that has replaced it or, where the kernel does not tell, may */
+        char **refused_modules; /* the kernel does not load them because of this patch, which is in force */
+        int enabled_watch;   /* the manager's; -1: none */
 
         PatchState state;
-        char *drift; /* NULL or a sentence: the loaded module is another build than recorded, ... */
+        char *drift; /* NULL, or what is wrong and what to do */
 } Patch;
 
 int patch_new(const char *name, const char *kernel_release, bool this_kernel, Patch **ret);

@@ -164,20 +164,31 @@ static void on_noted(void *userdata, Transaction *transaction _unused_) {
                 proceed_later(reapply);
 }
 
+/* What was applied earlier in this boot, and was to be mended, is still to be. */
+static int runtime_of_failed(const Patch *patch, const Failure *failure, RuntimeRecord **ret) {
+        _cleanup_(runtime_record_freep) RuntimeRecord *runtime = NULL;
+        int r = patch->runtime ? runtime_record_copy(patch->runtime, &runtime) :
+                                 runtime_record_new(patch->name, &runtime);
+
+        if (r >= 0)
+                r = free_and_strdup(&runtime->failure_error, failure_dbus_name(failure->code));
+        if (r >= 0)
+                r = free_and_strdup(&runtime->failure_text, failure_text(failure));
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(runtime);
+        return 0;
+}
+
 /* The reason stays visible in this boot, with the patch. */
 static void note_failure(Reapply *reapply, Patch *patch, const Failure *failure) {
         _cleanup_(transaction_freep) Transaction *transaction = NULL;
         _cleanup_(runtime_record_freep) RuntimeRecord *runtime = NULL;
 
-        if (runtime_record_new(patch->name, &runtime) < 0 ||
+        if (runtime_of_failed(patch, failure, &runtime) < 0 ||
             transaction_new(reapply->manager, patch->name, patch->kernel_release, &transaction) < 0 ||
-            runtime_record_new(patch->name, &transaction->runtime_after) < 0)
+            runtime_of_failed(patch, failure, &transaction->runtime_after) < 0)
                 return;
-        runtime->applied_by = transaction->runtime_after->applied_by = UID_UNKNOWN;
-        runtime->failure_error = strdup(failure_dbus_name(failure->code));
-        runtime->failure_text = strdup(failure_text(failure));
-        transaction->runtime_after->failure_error = strdup(failure_dbus_name(failure->code));
-        transaction->runtime_after->failure_text = strdup(failure_text(failure));
         if (transaction_submit(TAKE_PTR(transaction), on_noted, reapply) >= 0)
                 reapply->n_notes++;
         manager_set_runtime(reapply->manager, patch->id, TAKE_PTR(runtime));
@@ -258,10 +269,20 @@ static int apply_prepared(Reapply *reapply, const Patch *patch, Candidate *candi
         return operation_start(reapply->manager, &parameters, &reapply->operation);
 }
 
+/* Or about to be. What is being switched off by somebody else is waited for, and loaded anew. */
+static bool is_in_force(const Patch *patch) {
+        return patch->klp && patch->klp->enabled;
+}
+
 static int judge(Reapply *reapply, Preparation *p, const Patch *patch) {
         const KernelInfo *kernel = reapply->manager->kernel;
         int r = p->failure.code;
 
+        if (r == 0 && is_in_force(patch))
+                r = failure_set(&p->failure, REFUSED_CONFLICT,
+                                "Something other than livepatchd has loaded another build of it (build-id %s), which "
+                                "stays in force. To have the one on record: livepatchctl revert %s, then livepatchctl "
+                                "apply %s", patch->module.build_id ?: "unknown", patch->name, patch->name);
         if (r == 0)
                 r = policy_check_module(kernel, p->candidate->info, &p->failure);
         if (r == 0 && !streq(p->candidate->info->name, patch->name))
@@ -301,7 +322,7 @@ static void try_current(Reapply *reapply) {
         patch = manager_patch_by_id(reapply->manager, reapply->ids[p->index]);
         if (!patch || !reapply_wants(patch) || patch->job)
                 return one_is_gone(reapply);
-        if (patch->klp)
+        if (is_in_force(patch) && patch_loaded_is_recorded(patch) != TRISTATE_NO)
                 return one_is_applied(reapply);
         if (!streq_ptr(p->sha256, patch->record->sha256))
                 return proceed_later(reapply); /* staged anew meanwhile: from the beginning */
@@ -384,7 +405,9 @@ static int collect(Reapply *reapply) {
                 const Patch *patch = manager->patches[i];
                 int r;
 
-                if (!reapply_wants(patch) || patch->klp || patch->job || patch->superseded ||
+                if (!reapply_wants(patch) || patch->job ||
+                    (is_in_force(patch) && patch_loaded_is_recorded(patch) != TRISTATE_NO) ||
+                    (patch->superseded && !patch->replaced_by) ||
                     patch->record->order < superseded_below)
                         continue;
                 r = strv_append(&reapply->ids, patch->id);

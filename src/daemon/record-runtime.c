@@ -12,6 +12,7 @@ RuntimeRecord *runtime_record_free(RuntimeRecord *record) {
                 return NULL;
         free(record->name);
         free(record->sha256);
+        free(record->drift);
         free(record->failure_error);
         free(record->failure_text);
         free(record);
@@ -119,6 +120,8 @@ int runtime_record_parse(const char *data, size_t size, RuntimeRecord **ret, Fai
         record_read_optional(&reader, "sha256", sha256_text_is_valid, &record->sha256);
         record_read_uint(&reader, "applied_at", INT64_MAX, &record->applied_at);
         record_read_uid(&reader, "applied_by", &record->applied_by);
+        if (json_object_get(object, "drift")) /* an earlier version did not write it */
+                record_read_optional(&reader, "drift", record_text_is_valid, &record->drift);
         parse_pending(&reader, record);
         parse_confirm(&reader, record);
         parse_failure(&reader, record);
@@ -194,6 +197,7 @@ int runtime_record_format(const RuntimeRecord *record, char **ret) {
         record_write_text(&w, "sha256", record->sha256);
         record_write_uint(&w, "applied_at", record->applied_at);
         record_write_uid(&w, "applied_by", record->applied_by);
+        record_write_text(&w, "drift", record->drift);
         record_write_json(&w, "pending", format_pending(&w, record));
         record_write_json(&w, "confirm", format_confirm(&w, record));
         record_write_json(&w, "failure", format_failure(&w, record));
@@ -207,4 +211,11 @@ int runtime_record_format(const RuntimeRecord *record, char **ret) {
                 return r == -EBADMSG ? -EINVAL : r;
         *ret = TAKE_PTR(text);
         return 0;
+}
+
+int runtime_record_copy(const RuntimeRecord *record, RuntimeRecord **ret) {
+        _cleanup_free_ char *text = NULL;
+        int r = runtime_record_format(record, &text);
+
+        return r < 0 ? r : runtime_record_parse(text, strlen(text), ret, NULL);
 }

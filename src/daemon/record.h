@@ -72,6 +72,7 @@ typedef struct RuntimeRecord {
         uint64_t confirm_deadline; /* CLOCK_BOOTTIME, microseconds; 0: the transition is not known to be complete */
         bool confirm_runtime;      /* confirmed, it stays in this boot only */
         bool confirm_expired;      /* the pending operation is the revert of what was not confirmed */
+        char *drift; /* what the journal has of it; NULL: nothing */
         char *failure_error; /* D-Bus error name; NULL: no failure */
         char *failure_text;
 } RuntimeRecord;
@@ -79,5 +80,6 @@ typedef struct RuntimeRecord {
 RuntimeRecord *runtime_record_free(RuntimeRecord *record);
 DEFINE_CLEANUP(RuntimeRecord *, runtime_record_free)
 int runtime_record_new(const char *name, RuntimeRecord **ret);
+int runtime_record_copy(const RuntimeRecord *record, RuntimeRecord **ret);
 int runtime_record_parse(const char *data, size_t size, RuntimeRecord **ret, Failure *f);
 int runtime_record_format(const RuntimeRecord *record, char **ret);

@@ -9,11 +9,31 @@
 #include "daemon/policy.h"
 #include "daemon/request-internal.h"
 
+static void log_staged(const Request *request, const Patch *patch, bool adopted) {
+        const PatchRecord *record = patch->record;
+        LogField fields[] = {
+                { LP_FIELD_PATCH, patch->name },
+                { LP_FIELD_OPERATION, request->kind == REQUEST_ADOPT ? "adopt" : "stage" },
+                { LP_FIELD_KERNEL, patch->kernel_release },
+                { LP_FIELD_SHA256, record->sha256 },
+                { LP_FIELD_SIGNER, record->signer },
+                {},
+        };
+
+        if (adopted)
+                log_event(LOG_NOTICE, LP_MESSAGE_ADOPTED, fields,
+                          "Adopted '%s', which something other than livepatchd had loaded%s", patch->name,
+                          record->reapply ? ", to be applied at boot" : "");
+        else
+                log_event(LOG_NOTICE, LP_MESSAGE_STAGED, fields, "Staged '%s' for kernel %s%s", patch->name,
+                          patch->kernel_release, record->reapply ? ", to be applied at boot" : "");
+}
+
 static void on_staged(void *userdata, Transaction *transaction) {
         Request *request = userdata;
         Manager *manager = request->manager;
         _cleanup_free_ char *id = NULL;
-        const PatchRecord *record;
+        bool adopted;
         Patch *patch;
 
         if (transaction->failure.code != 0) {
@@ -26,20 +46,13 @@ static void on_staged(void *userdata, Transaction *transaction) {
                 (void) failure_oom(&request->failure);
                 return request_refuse(request);
         }
-        if (transaction->forget_runtime)
-                manager_set_runtime(manager, id, NULL);
+        patch = manager_patch_by_id(manager, id);
+        adopted = transaction->runtime_after && patch->state == PATCH_EXTERNAL;
+        if (transaction->forget_runtime || transaction->runtime_after)
+                manager_set_runtime(manager, id, TAKE_PTR(transaction->runtime_after));
         manager_set_record(manager, id, TAKE_PTR(transaction->record_before));
         patch = manager_patch_by_id(manager, id);
-        record = patch->record;
-        log_event(LOG_NOTICE, LP_MESSAGE_STAGED,
-                  ((LogField[]){ { LP_FIELD_PATCH, patch->name },
-                                 { LP_FIELD_OPERATION, "stage" },
-                                 { LP_FIELD_KERNEL, patch->kernel_release },
-                                 { LP_FIELD_SHA256, record->sha256 },
-                                 { LP_FIELD_SIGNER, record->signer },
-                                 {} }),
-                  "Staged '%s' for kernel %s%s", patch->name, patch->kernel_release,
-                  record->reapply ? ", to be applied at boot" : "");
+        log_staged(request, patch, adopted);
         request_reply(request, NULL, patch, NULL);
 }
 
@@ -82,10 +95,58 @@ static int stage_record(Request *request, const Patch *patch, PatchRecord **ret)
         return 0;
 }
 
-int request_judge_stage(Request *request) {
+/* What somebody else loaded is ours from now on, as if it had been applied now: should it go, that is drift. */
+static int runtime_of_taken_over(const Request *request, const Patch *patch, RuntimeRecord **ret) {
+        _cleanup_(runtime_record_freep) RuntimeRecord *runtime = NULL;
+        int r = patch->runtime ? runtime_record_copy(patch->runtime, &runtime) :
+                                 runtime_record_new(patch->name, &runtime);
+
+        if (r >= 0)
+                r = free_and_strdup(&runtime->sha256, module_image_sha256(request->candidate->image));
+        if (r < 0)
+                return r;
+        if (runtime->applied_at == 0) {
+                runtime->applied_at = now_realtime_usec();
+                runtime->applied_by = request->uid;
+        }
+        *ret = TAKE_PTR(runtime);
+        return 0;
+}
+
+static bool is_in_force(const Request *request, const Patch *patch) {
+        return patch && patch->klp && patch->klp->enabled && request_is_loaded(request, patch);
+}
+
+int request_write_record(Request *request, const char *id, const Patch *patch) {
         Manager *manager = request->manager;
         const ModuleInfo *info = request->candidate->info;
         _cleanup_(transaction_freep) Transaction *transaction = NULL;
+        _cleanup_free_ char *staging_id = strdup(id);
+        int r;
+
+        if (!staging_id)
+                return failure_oom(&request->failure);
+        if (transaction_new(manager, info->name, info->kernel_release, &transaction) < 0)
+                return failure_oom(&request->failure);
+        r = stage_record(request, patch, &transaction->record_before);
+        if (r != 0)
+                return r;
+        transaction->module = verified_module_ref(request->candidate->verified);
+        transaction->put_module = true;
+        /* What an earlier try in this boot failed of is no longer what it is about. */
+        transaction->forget_runtime = manager_is_this_kernel(manager, info->kernel_release) &&
+                                      !(patch && patch->module.present);
+        if (is_in_force(request, patch) && runtime_of_taken_over(request, patch, &transaction->runtime_after) < 0)
+                return failure_oom(&request->failure);
+        if (transaction_submit(TAKE_PTR(transaction), on_staged, request) < 0)
+                return failure_oom(&request->failure);
+        request->staging_id = TAKE_PTR(staging_id);
+        return 1;
+}
+
+int request_judge_stage(Request *request) {
+        Manager *manager = request->manager;
+        const ModuleInfo *info = request->candidate->info;
         _cleanup_free_ char *installed = NULL, *id = NULL;
         bool here;
         Patch *patch;
@@ -106,18 +167,5 @@ int request_judge_stage(Request *request) {
         r = check_staged_before(request, patch);
         if (r != 0)
                 return r;
-        if (transaction_new(manager, info->name, info->kernel_release, &transaction) < 0)
-                return failure_oom(&request->failure);
-        r = stage_record(request, patch, &transaction->record_before);
-        if (r != 0)
-                return r;
-        transaction->module = verified_module_ref(request->candidate->verified);
-        transaction->put_module = true;
-        /* What an earlier try in this boot failed of is no longer what it is about. */
-        transaction->forget_runtime = here && !(patch && patch->module.present);
-        r = transaction_submit(TAKE_PTR(transaction), on_staged, request);
-        if (r < 0)
-                return failure_oom(&request->failure);
-        request->staging_id = TAKE_PTR(id);
-        return 1;
+        return request_write_record(request, id, patch);
 }

@@ -13,7 +13,7 @@
 #include "daemon/request.h"
 #include "daemon/request-internal.h"
 
-static Request *request_free(Request *request) {
+Request *request_free(Request *request) {
         if (!request)
                 return NULL;
         safe_close(request->fd);
@@ -25,11 +25,11 @@ static Request *request_free(Request *request) {
         free(request->patch_id);
         free(request->staging_id);
         free(request->sha256);
+        free(request->build_id);
         free(request->release);
         free(request);
         return NULL;
 }
-DEFINE_CLEANUP(Request *, request_free)
 
 static void request_unlink(Request *request) {
         Manager *manager = request->manager;
@@ -53,7 +53,14 @@ void request_reply(Request *request, const Failure *failure, const Patch *patch,
 }
 
 static const char *request_operation(const Request *request) {
-        return request->kind == REQUEST_APPLY ? "apply" : request->kind == REQUEST_STAGE ? "stage" : "inspect";
+        static const char *const words[] = {
+                [REQUEST_APPLY] = "apply",
+                [REQUEST_STAGE] = "stage",
+                [REQUEST_INSPECT] = "inspect",
+                [REQUEST_ADOPT] = "adopt",
+        };
+
+        return words[request->kind];
 }
 
 void request_refuse(Request *request) {
@@ -187,10 +194,26 @@ static void request_run(void *context) {
 
         if (request->kind == REQUEST_INSPECT)
                 request->failure.code = ingest_inspect(&request->ingest, &request->inspection, &request->failure);
+        else if (request->kind == REQUEST_ADOPT)
+                request->failure.code = request_find_adopted(request);
         else
                 request->failure.code = ingest(&request->ingest, &request->candidate, &request->failure);
         if (request->failure.code == 0 && collect_facts(request) < 0)
                 (void) failure_oom(&request->failure);
+}
+
+static int judge(Request *request) {
+        switch (request->kind) {
+        case REQUEST_APPLY:
+                return request_judge_apply(request);
+        case REQUEST_STAGE:
+                return request_judge_stage(request);
+        case REQUEST_ADOPT:
+                return request_judge_adopt(request);
+        case REQUEST_INSPECT:
+                break; /* has its own answer */
+        }
+        return -EINVAL;
 }
 
 static void request_done(void *context, bool canceled) {
@@ -210,20 +233,20 @@ static void request_done(void *context, bool canceled) {
         r = check_bytes(request, module_image_size(request->candidate->image), &request->failure);
         request->bytes = module_image_size(request->candidate->image);
         if (r == 0)
-                r = request->kind == REQUEST_APPLY ? request_judge_apply(request) : request_judge_stage(request);
+                r = judge(request);
         if (r != 1) {
                 request->failure.code = r;
                 request_refuse(request);
         }
 }
 
-static int request_submit(Request *request, Failure *f) {
+int request_submit(Request *request, Failure *f) {
         Manager *manager = request->manager;
-        struct stat st;
+        struct stat st = {};
         Request **grown;
         int r;
 
-        if (fstat(request->fd, &st) < 0)
+        if (request->kind != REQUEST_ADOPT && fstat(request->fd, &st) < 0)
                 return failure_set(f, REFUSED_INVALID_FILE, "The descriptor cannot be used: %m");
         request->bytes = S_ISREG(st.st_mode) && st.st_size > 0 ? (uint64_t) st.st_size : 0;
         request->release = strdup(manager->kernel->release);
@@ -251,7 +274,7 @@ static int request_submit(Request *request, Failure *f) {
         return 0;
 }
 
-static int request_new(Manager *manager, RequestKind kind, int fd, uid_t uid, Request **ret) {
+int request_new(Manager *manager, RequestKind kind, int fd, uid_t uid, Request **ret) {
         Request *request = calloc(1, sizeof(Request));
 
         if (!request) {

@@ -21,8 +21,8 @@ POLKIT_DTD = Path("/usr/share/polkit-1/policyconfig-1.dtd")
 
 EXPOSURE_MAX = 20  # times ten, as systemd-analyze(1) counts
 
-# What the first two units have to have in common, since they do the same things.
-CONFINEMENT = re.compile(r"^(?:CapabilityBoundingSet|NoNewPrivileges|Protect\w+|Private(?!Tmp)\w+|Restrict\w+|"
+# What the first two units have to have in common, since they do the same things; only the daemon needs netlink.
+CONFINEMENT = re.compile(r"^(?:CapabilityBoundingSet|NoNewPrivileges|Protect\w+|Private(?!Tmp)\w+|Restrict(?!Addr)\w+|"
                          r"SystemCall\w+|MemoryDenyWriteExecute|LockPersonality|DeviceAllow|BindReadOnlyPaths|"
                          r"KeyringMode|StateDirectory\w*|RuntimeDirectory\w*|UMask|IPAddressDeny)=.*$", re.M)
 
@@ -30,7 +30,7 @@ CONFINEMENT = re.compile(r"^(?:CapabilityBoundingSet|NoNewPrivileges|Protect\w+|
 HARMFUL = ("ProtectKernelModules=yes", "ProtectKernelLogs=yes", "PrivateUsers=yes", "ProcSubset=pid", "User=")
 
 BOOT_ORDER = {
-    "Before": {"network-pre.target", "sysinit.target", "shutdown.target"},
+    "Before": {"network-pre.target", "sysinit.target", "shutdown.target", "kpatch.service"},
     "Wants": {"network-pre.target", "livepatch-guard.service"},
     "Conflicts": {"shutdown.target"},
     "WantedBy": {"sysinit.target"},

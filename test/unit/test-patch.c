@@ -187,6 +187,59 @@ TEST(another_kernels_is_staged_whatever_is_loaded) {
         assert_state(patch, PATCH_STAGED);
 }
 
+TEST(what_is_no_drift) {
+        _cleanup_(patch_freep) Patch *patch = new_patch();
+
+        /* A stranger's patch has nothing to differ from, switched off or not. */
+        set_klp(patch, true, false);
+        ASSERT_TRUE(patch_update(patch) >= 0);
+        ASSERT_EQ(patch->state, PATCH_EXTERNAL);
+        ASSERT_NULL(patch->drift);
+        patch->klp = klp_patch_free(patch->klp);
+        patch->module.present = true;
+        ASSERT_TRUE(patch_update(patch) >= 0);
+        ASSERT_NULL(patch->drift);
+        /* What is for the next boot is not missed in this one. */
+        patch->module.present = false;
+        patch->record = new_record("aa");
+        patch->record->reapply = true;
+        ASSERT_TRUE(patch_update(patch) >= 0);
+        ASSERT_NULL(patch->drift);
+        /* Ours has replaced it. */
+        patch->runtime = new_runtime(1, NULL);
+        patch->module.present = patch->superseded = true;
+        ASSERT_OK(free_and_strdup(&patch->module.build_id, "aa"));
+        ASSERT_TRUE(patch_update(patch) >= 0);
+        ASSERT_EQ(patch->state, PATCH_SUPERSEDED);
+        ASSERT_NULL(patch->drift);
+}
+
+TEST(drift_names_who_and_what_to_do) {
+        _cleanup_(patch_freep) Patch *patch = new_patch();
+
+        patch->record = new_record("aa");
+        patch->runtime = new_runtime(1, NULL);
+        patch->module.present = patch->superseded = true;
+        ASSERT_OK(free_and_strdup(&patch->module.build_id, "aa"));
+        ASSERT_OK(free_and_strdup(&patch->replaced_by, "stranger"));
+        ASSERT_TRUE(patch_update(patch) >= 0);
+        ASSERT_CONTAINS(patch->drift, "'stranger'");
+        ASSERT_CONTAINS(patch->drift, "livepatchctl apply --runtime lp_one");
+        patch->record->reapply = true;
+        ASSERT_TRUE(patch_update(patch) >= 0);
+        ASSERT_CONTAINS(patch->drift, "livepatchctl reapply");
+        /* A kernel that does not tell which patches replace others. */
+        patch->superseded = false;
+        ASSERT_TRUE(patch_update(patch) >= 0);
+        ASSERT_EQ(patch->state, PATCH_DISABLED);
+        ASSERT_CONTAINS(patch->drift, "or replaced by 'stranger'");
+        /* It is on its way out. */
+        set_klp(patch, false, true);
+        ASSERT_TRUE(patch_update(patch) >= 0);
+        ASSERT_EQ(patch->state, PATCH_REVERTING);
+        ASSERT_CONTAINS(patch->drift, "is switching it off");
+}
+
 TEST(drift) {
         _cleanup_(patch_freep) Patch *patch = new_patch();
         Job job = { .type = JOB_APPLY, .state = JOB_QUEUED };

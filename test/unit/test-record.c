@@ -445,12 +445,15 @@ static void assert_same_runtime(const RuntimeRecord *a, const RuntimeRecord *b) 
         ASSERT_EQ(a->confirm_expired, b->confirm_expired);
         ASSERT_TRUE(streq_ptr(a->failure_error, b->failure_error));
         ASSERT_TRUE(streq_ptr(a->failure_text, b->failure_text));
+        ASSERT_TRUE(streq_ptr(a->drift, b->drift));
 }
 
 static void assert_runtime_round_trip(const RuntimeRecord *record) {
-        _cleanup_(runtime_record_freep) RuntimeRecord *again = NULL;
+        _cleanup_(runtime_record_freep) RuntimeRecord *again = NULL, *copy = NULL;
         _cleanup_free_ char *text = NULL;
 
+        ASSERT_EQ(runtime_record_copy(record, &copy), 0);
+        assert_same_runtime(record, copy);
         ASSERT_EQ(runtime_record_format(record, &text), 0);
         ASSERT_EQ(runtime_record_parse(text, strlen(text), &again, NULL), 0);
         assert_same_runtime(record, again);
@@ -476,6 +479,7 @@ TEST(runtime_round_trip) {
         assert_runtime_round_trip(record);
         record->pending_options.stall_timeout_usec = USEC_INFINITY;
         record->pending_options.on_stall = ON_STALL_WAIT;
+        string(&record->drift, "It was switched off");
         string(&record->failure_error, "org.livepatch.Error.Stalled");
         string(&record->failure_text, "It has stalled");
         assert_runtime_round_trip(record);
@@ -553,7 +557,7 @@ static void assert_runtime_refused(const char *text, const char *words) {
 
 #define RUNTIME(name, sha, by, pending, failure)                                                                \
         "{\"format\": 1, \"name\": " name ", \"sha256\": " sha ", \"applied_at\": 0, \"applied_by\": " by       \
-        ", \"pending\": " pending ", \"failure\": " failure "}"
+        ", \"drift\": null, \"pending\": " pending ", \"failure\": " failure "}"
 
 TEST(runtime_records_that_are_none) {
         _cleanup_(runtime_record_freep) RuntimeRecord *record = NULL;
