@@ -127,20 +127,34 @@ static int try_arguments(Action *a, char *const *arguments, ActionOpen open, Act
         return r;
 }
 
-int action_run_with_files(const Options *o, const char *operation, char *const *arguments, ActionOpen open,
-                          ActionStep step) {
-        json_auto_t *results = o->json != JSON_MODE_OFF ? json_array() : NULL;
-        Action a = { .options = o, .operation = operation, .fd = -EBADF, .results = results };
-        int r = try_arguments(&a, arguments, open, step);
+static int run(Action *a, char *const *arguments, ActionOpen open, ActionStep step) {
+        json_auto_t *results = a->options->json != JSON_MODE_OFF ? json_array() : NULL;
+        int r;
 
-        client_free(a.client);
+        a->results = results;
+        r = try_arguments(a, arguments, open, step);
+        client_free(a->client);
         if (r != 0)
                 return r;
-        if (o->json != JSON_MODE_OFF) {
-                r = output_json(o, json_document("results", TAKE_PTR(results)));
-                a.exit_code = a.exit_code ?: r;
+        if (results) {
+                r = output_json(a->options, json_document("results", TAKE_PTR(results)));
+                a->exit_code = a->exit_code ?: r;
         }
-        return a.exit_code;
+        return a->exit_code;
+}
+
+int action_run_with_files(const Options *o, const char *operation, char *const *arguments, ActionOpen open,
+                          ActionStep step) {
+        Action a = { .options = o, .operation = operation, .fd = -EBADF };
+
+        return run(&a, arguments, open, step);
+}
+
+int action_run_with_file(const Options *o, const char *operation, char *const *arguments, const char *file,
+                         ActionStep step) {
+        Action a = { .options = o, .operation = operation, .fd = -EBADF, .file = file };
+
+        return run(&a, arguments, NULL, step);
 }
 
 int action_run(const Options *o, const char *operation, char *const *arguments, ActionStep step) {

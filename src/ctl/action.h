@@ -19,6 +19,7 @@ typedef struct ActionResult {
 typedef struct Action {
         const Options *options;
         const char *operation;
+        const char *file; /* of action_run_with_file(), by name */
         Client *client;
         int fd; /* of the argument, as it was opened; -EBADF: there is none */
         json_t *results;
@@ -36,6 +37,10 @@ int action_run(const Options *o, const char *operation, char *const *arguments, 
 typedef int (*ActionOpen)(const char *argument, int *ret_fd, CtlError *e);
 int action_run_with_files(const Options *o, const char *operation, char *const *arguments, ActionOpen open,
                           ActionStep step);
+
+/* The same with a file that belongs to the argument; NULL: none. */
+int action_run_with_file(const Options *o, const char *operation, char *const *arguments, const char *file,
+                         ActionStep step);
 
 /* For ClientCall.append: the a{sv} of what applies and reverts, as the command line says. */
 int action_append_options(sd_bus_message *m, const Options *o);

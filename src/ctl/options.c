@@ -21,6 +21,7 @@ static const OptionHelp option_table[] = {
         { OPTION_NO_BLOCK, "--no-block", "   --no-block", "Do not wait until the job has finished" },
         { OPTION_CONFIRM_WITHIN, "--confirm-within", "   --confirm-within=TIME",
           "Revert it after this time (10min, 1h) unless it is confirmed" },
+        { OPTION_DISABLE_SERVICE, "--disable-service", "   --disable-service", "Then disable kpatch.service" },
         { OPTION_LINES, "--lines", "-n --lines=N", "Only the last N entries" },
         { OPTION_FOLLOW, "--follow", "-f --follow", "Go on with new entries as they come" },
 };
@@ -131,6 +132,7 @@ enum {
         LONG_REAPPLY,
         LONG_NO_BLOCK,
         LONG_CONFIRM_WITHIN,
+        LONG_DISABLE_SERVICE,
 };
 
 static const struct option long_options[] = {
@@ -148,6 +150,7 @@ static const struct option long_options[] = {
         { "reapply", no_argument, NULL, LONG_REAPPLY },
         { "no-block", no_argument, NULL, LONG_NO_BLOCK },
         { "confirm-within", required_argument, NULL, LONG_CONFIRM_WITHIN },
+        { "disable-service", no_argument, NULL, LONG_DISABLE_SERVICE },
         { "lines", required_argument, NULL, 'n' },
         { "follow", no_argument, NULL, 'f' },
         {},
@@ -188,6 +191,9 @@ static bool set_flag(int c, Options *o) {
                 return true;
         case LONG_REAPPLY:
                 o->given |= OPTION_REAPPLY;
+                return true;
+        case LONG_DISABLE_SERVICE:
+                o->given |= OPTION_DISABLE_SERVICE;
                 return true;
         case LONG_NO_BLOCK:
                 o->given |= OPTION_NO_BLOCK;

@@ -21,6 +21,7 @@ enum {
         OPTION_LINES = 1 << 3,
         OPTION_FOLLOW = 1 << 4,
         OPTION_CONFIRM_WITHIN = 1 << 5,
+        OPTION_DISABLE_SERVICE = 1 << 6,
 };
 
 typedef struct Options {

@@ -74,6 +74,25 @@ static void add_unconfirmed(FILE *stream, bool *first, const json_t *patch) {
         add_remark(stream, first, "not confirmed, reverted in ", patch_time_left(patch, left, sizeof(left)));
 }
 
+/* Whose objects that are not loaded are waited for. */
+static bool is_in_kernel(const json_t *patch) {
+        const char *state = json_text(patch, "state");
+
+        return streq(state, "applied") || streq(state, "applying") || streq(state, "external");
+}
+
+static void add_inactive(FILE *stream, bool *first, const json_t *patch) {
+        const json_t *object;
+        size_t i;
+
+        json_array_foreach(json_object_get(patch, "objects"), i, object) {
+                if (json_flag(object, "loaded"))
+                        continue;
+                add_remark(stream, first, "inactive: ", json_text(object, "name"));
+                (void) fputs(" not loaded", stream);
+        }
+}
+
 char *patch_remark(const json_t *patch) {
         const char *status = json_text(patch, "signature_status"), *state = json_text(patch, "state");
         bool in_kernel = streq(state, "applied") || streq(state, "applying"), first = true;
@@ -90,6 +109,8 @@ char *patch_remark(const json_t *patch) {
                 add_remark(stream, &first, "", "withdrawn by its publisher");
         if (in_kernel && !isempty(status) && !streq(status, "trusted") && !streq(status, "unchecked"))
                 add_remark(stream, &first, "signature: ", status);
+        if (is_in_kernel(patch))
+                add_inactive(stream, &first, patch);
         if (json_flag(patch, "unconfirmed"))
                 add_unconfirmed(stream, &first, patch);
         else if (streq(state, "applied") && !json_flag(patch, "reapply"))
@@ -174,21 +195,38 @@ static void show_applied(Output *out, const json_t *patch) {
                              format_time(at, buffer, sizeof(buffer)), json_number(patch, "applied_by"));
 }
 
-static void show_object(Output *out, const json_t *object) {
+/* Applied, and waiting for its module. */
+static bool object_is_inactive(const json_t *object, bool applied) {
+        return applied && !json_flag(object, "loaded");
+}
+
+static void show_object_name(Output *out, const json_t *object, bool applied) {
+        bool color = out->options->color;
+        const char *name = json_text(object, "name");
+
+        output_text(out, "%*s  %s%s%s", NAME_COLUMNS, "", style_begin(STYLE_STRONG, color), name,
+                    style_end(STYLE_STRONG, color));
+        if (object_is_inactive(object, applied))
+                output_text(out, " (inactive: %s not loaded; it is patched when it is)", name);
+        else if (!json_flag(object, "loaded"))
+                output_text(out, " (module is not loaded)");
+        output_text(out, "\n");
+}
+
+static void show_object(Output *out, const json_t *object, bool applied) {
         const json_t *functions = json_object_get(object, "functions"), *f;
+        const char *inactive = object_is_inactive(object, applied) ? "inactive" : "unpatched";
         bool color = out->options->color;
         size_t i;
 
-        output_text(out, "%*s  %s%s%s%s\n", NAME_COLUMNS, "", style_begin(STYLE_STRONG, color),
-                    json_text(object, "name"), style_end(STYLE_STRONG, color),
-                    json_flag(object, "loaded") ? "" : " (module is not loaded; it is patched when it comes)");
+        show_object_name(out, object, applied);
         json_array_foreach(functions, i, f) {
                 bool patched = json_flag(f, "patched");
                 Style style = patched ? STYLE_GOOD : STYLE_MUTED;
                 uint64_t position = json_number(f, "sympos");
 
                 output_text(out, "%*s    %s%-9s%s %s", NAME_COLUMNS, "", style_begin(style, color),
-                            patched ? "patched" : "unpatched", style_end(style, color), json_text(f, "name"));
+                            patched ? "patched" : inactive, style_end(style, color), json_text(f, "name"));
                 if (position > 1)
                         output_text(out, " (no. %" PRIu64 " of this name)", position);
                 output_text(out, "\n");
@@ -197,6 +235,7 @@ static void show_object(Output *out, const json_t *object) {
 
 static void show_objects(Output *out, const json_t *patch) {
         const json_t *objects = json_object_get(patch, "objects"), *object;
+        bool applied = is_in_kernel(patch);
         size_t i;
 
         if (json_array_size(objects) == 0) {
@@ -208,7 +247,7 @@ static void show_objects(Output *out, const json_t *patch) {
         }
         output_text(out, "%*s:\n", OUTPUT_LABEL_WIDTH, "Functions");
         json_array_foreach(objects, i, object)
-                show_object(out, object);
+                show_object(out, object, applied);
 }
 
 static void show_unconfirmed(Output *out, const json_t *patch) {

@@ -9,12 +9,23 @@
 #include "common/string-util.h"
 #include "ctl/client-json.h"
 #include "ctl/client.h"
+#include "ctl/json-util.h"
 #include "ctl/monitor-event.h"
 #include "ctl/output.h"
 #include "ctl/verbs.h"
 
-/* Only subscribes and never calls, so that livepatchd comes and goes as if nobody looked. */
-static int subscribe(sd_bus *bus) {
+/* livepatchd stays for who has subscribed: one that has left would not see what others do to the kernel. */
+static int keep_livepatchd(Client *client, CtlError *e) {
+        static const ClientCall call = {
+                .path = LP_OBJECT_MANAGER,
+                .interface = LP_IFACE_MANAGER,
+                .member = "Subscribe",
+        };
+
+        return client_call(client, &call, NULL, e, NULL);
+}
+
+static int add_matches(sd_bus *bus) {
         static const char *const rules[] = {
                 "type='signal',sender='" LP_BUS_NAME "',path_namespace='" LP_OBJECT_MANAGER "'",
                 "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',"
@@ -28,6 +39,14 @@ static int subscribe(sd_bus *bus) {
                         return r;
         }
         return 0;
+}
+
+/* A new process knows nothing of the old one's subscribers. None is started for that: whoever stopped livepatchd may
+ * have meant it. */
+static void keep_new_livepatchd(sd_bus *bus, const json_t *event) {
+        if (streq(json_text(event, "event"), "started"))
+                (void) sd_bus_call_method_async(bus, NULL, LP_BUS_NAME, LP_OBJECT_MANAGER, LP_IFACE_MANAGER,
+                                                "Subscribe", NULL, NULL, NULL);
 }
 
 /* {"schema", "time", "event", "path", ...} out of a signal; NULL if it is not one of ours. */
@@ -78,6 +97,8 @@ static int loop(const Options *o, sd_bus *bus) {
                 if (r < 0 && r != -EINTR)
                         return r;
                 event = m ? read_event(m) : NULL;
+                if (event)
+                        keep_new_livepatchd(bus, event);
                 if (event && print_event(o, event) != 0)
                         return -EIO;
         }
@@ -94,8 +115,10 @@ static int run_monitor(const Options *o, char **arguments _unused_) {
                 one_line.json = JSON_MODE_SHORT;
         if (client_new(o, &client, &e) != 0)
                 return output_failure(o, &e);
-        r = subscribe(client_bus(client));
+        r = add_matches(client_bus(client));
         if (r >= 0) {
+                if (keep_livepatchd(client, &e) != 0)
+                        return output_failure(o, &e);
                 if (o->legend && o->json == JSON_MODE_OFF && !o->quiet)
                         (void) fputs("Waiting for events; ^C ends it.\n", stderr);
                 r = loop(&one_line, client_bus(client));
@@ -108,7 +131,7 @@ const Verb verb_monitor = {
         .name = "monitor",
         .arguments = "",
         .summary = "Show what happens to patches and jobs as it happens",
-        .description = "One line an event, until ^C. With --json every line is a document, in the short\n"
-                       "form always.\n",
+        .description = "One line an event, until ^C; livepatchd stays that long, so that it sees what others\n"
+                       "do. With --json every line is a document, in the short form always.\n",
         .run = run_monitor,
 };

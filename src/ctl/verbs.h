@@ -4,12 +4,14 @@
 
 #include "ctl/verb.h"
 
+extern const Verb verb_adopt;
 extern const Verb verb_apply;
 extern const Verb verb_blockers;
 extern const Verb verb_confirm;
 extern const Verb verb_disable;
 extern const Verb verb_enable;
 extern const Verb verb_help;
+extern const Verb verb_import_kpatch;
 extern const Verb verb_inspect;
 extern const Verb verb_list;
 extern const Verb verb_log;

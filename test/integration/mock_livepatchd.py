@@ -181,6 +181,14 @@ class Patch(Properties):
         self.change(State='staged', QuarantineReason='')
         self.manager.save()
 
+    @dbus.service.method(PATCH)
+    def Adopt(self):
+        if self.properties['State'] != 'external':
+            raise Refused('AlreadyApplied', f'livepatchd manages {self.properties["Name"]} already')
+        log_call('Adopt', name=self.properties['Name'])
+        self.change(State='applied', Reapply=True)
+        self.manager.save()
+
     @dbus.service.method(PATCH, in_signature='b')
     def SetReapply(self, reapply):
         log_call('SetReapply', name=self.properties['Name'], reapply=bool(reapply))
@@ -195,6 +203,14 @@ class Manager(Properties):
         super().__init__(bus, ROOT, MANAGER, self.state['manager'])
         self.bus, self.jobs = bus, []
         self.patches = {p['Name']: Patch(self, p) for p in self.state['patches']}
+
+    @dbus.service.method(MANAGER)
+    def Subscribe(self):
+        log_call('Subscribe')
+
+    @dbus.service.method(MANAGER)
+    def Unsubscribe(self):
+        log_call('Unsubscribe')
 
     def save(self):
         self.state['patches'] = [p.properties for p in self.patches.values()]

@@ -20,7 +20,7 @@ def program_help(program: Path, *arguments: str) -> str:
 
 def help_verbs(text: str) -> list[str]:
     section = re.search(r"^Verbs:\n((?:  .*\n)+)", text, re.M)
-    return re.findall(r"^  ([a-z]+)\b", section[1], re.M) if section else []
+    return re.findall(r"^  ([a-z-]+)\b", section[1], re.M) if section else []
 
 
 def help_options(text: str) -> list[str]:
@@ -35,7 +35,7 @@ def man_options(page: str) -> list[str]:
 
 
 def man_verbs(page: str) -> list[str]:
-    return [re.match(r"\*(\w+)", term)[1] for term in man_terms(man_section(page, "VERBS"))]
+    return [re.match(r"\*([\w-]+)", term)[1] for term in man_terms(man_section(page, "VERBS"))]
 
 
 def check_program_options(report: Report, program: Path, root: Path, page: str) -> None:
