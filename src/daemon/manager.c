@@ -442,11 +442,11 @@ int manager_start(Manager *manager, Failure *f) {
         r = manager_converge(manager, f);
         if (r != 0)
                 return r;
-        manager->started = true;
         manager_review_kernel_log(manager);
         refused_module_review(manager);
         manager_schedule_guard(manager);
         manager_schedule_confirm(manager);
+        manager->started = true;
         return 0;
 }
 
