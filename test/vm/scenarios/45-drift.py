@@ -23,8 +23,8 @@ class Monitor:
         vm.wait_until(lambda: vm.run("systemctl is-active livepatchd.service").rc == 0, timeout=60)
 
     def events(self) -> list[dict]:
-        lines = self.process.out.splitlines()
-        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+        whole_lines = self.process.out.rpartition("\n")[0].splitlines()
+        return [json.loads(line) for line in whole_lines if line.startswith("{")]
 
     def seen(self, name: str, **wanted: str) -> bool:
         """Whether one signal said so of the patch: each property contains the text, or is empty where that is."""

@@ -16,8 +16,8 @@ REFUSED = "LIVEPATCH_NAME=lp_target_wrong"
 def told(monitor, name: str, loaded: bool, patched: bool) -> bool:
     """Whether a signal said that the object of the patch is so."""
     path = "/org/livepatch/patch/" + name.replace("_", "_5f")
-    for line in monitor.out.splitlines():
-        event = json.loads(line) if line.startswith("{") and line.endswith("}") else {}
+    for line in monitor.out.rpartition("\n")[0].splitlines():
+        event = json.loads(line) if line.startswith("{") else {}
         objects = event.get("properties", {}).get("objects", []) if event.get("path") == path else []
         if any(o["loaded"] == loaded and all(f["patched"] == patched for f in o["functions"]) for o in objects):
             return True
