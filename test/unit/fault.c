@@ -2,19 +2,28 @@
 /* Stops or fails the calls that change a disk, through the linker's --wrap. */
 
 #include <fcntl.h>
-#include <stdbool.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 
 #include "common/macro.h"
 #include "fault.h"
+
+static _Thread_local unsigned suspended;
 
 static struct {
         bool armed;
         FaultMode mode;
         unsigned call;
         int error;
-        unsigned n_calls;
+        atomic_uint n_calls;
 } fault;
+
+void fault_suspend(bool suspend) {
+        if (suspend)
+                suspended++;
+        else
+                suspended--;
+}
 
 void fault_arm(FaultMode mode, unsigned call, int error) {
         fault.armed = true;
@@ -31,17 +40,19 @@ unsigned fault_disarm(void) {
 
 /* Whether the call that is about to be made is to be stopped. */
 static bool strikes(void) {
-        if (!fault.armed)
+        unsigned n;
+
+        if (!fault.armed || suspended > 0)
                 return false;
-        fault.n_calls++;
+        n = ++fault.n_calls;
         switch (fault.mode) {
         case FAULT_COUNT:
                 return false;
         case FAULT_KILL:
         case FAULT_FAIL:
-                return fault.n_calls == fault.call;
+                return n == fault.call;
         case FAULT_FAIL_ALL:
-                return fault.n_calls >= fault.call;
+                return n >= fault.call;
         }
         return false;
 }
@@ -64,8 +75,15 @@ int __wrap_unlinkat(int dir_fd, const char *path, int flags);
 int __real_mkdirat(int dir_fd, const char *path, mode_t mode);
 int __wrap_mkdirat(int dir_fd, const char *path, mode_t mode);
 
+/* Not what wakes an event loop up, goes to a terminal, or into memory: a memfd has no links. */
+static bool is_on_disk(int fd) {
+        struct stat st;
+
+        return fstat(fd, &st) >= 0 && S_ISREG(st.st_mode) && st.st_nlink > 0;
+}
+
 ssize_t __wrap_write(int fd, const void *data, size_t size) {
-        if (!strikes())
+        if (!is_on_disk(fd) || !strikes())
                 return __real_write(fd, data, size);
         if (fault.mode == FAULT_KILL && __real_write(fd, data, size / 2) < 0)
                 _exit(1);

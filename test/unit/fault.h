@@ -2,6 +2,8 @@
 /* Stops or fails the calls that change a disk. The test is linked with --wrap for each of them (meson.build). */
 #pragma once
 
+#include <stdbool.h>
+
 typedef enum FaultMode {
         FAULT_COUNT,    /* only counts */
         FAULT_KILL,     /* the process ends instead of the call, after half of a write */
@@ -15,3 +17,6 @@ typedef enum FaultMode {
 void fault_arm(FaultMode mode, unsigned call, int error);
 /* Back to normal; returns the number of calls made. */
 unsigned fault_disarm(void);
+
+/* What this thread does from here on is somebody else's doing (a kernel's): neither counted nor stopped. Nests. */
+void fault_suspend(bool suspend);

@@ -158,17 +158,48 @@ static char *build_path(const char *relative) {
 }
 
 static void start_kernel(Rig *rig) {
-        _cleanup_free_ char *path = build_path("mock/fake-kerneld"), *root = strdup(test_tmpdir_path());
-        char *const argv[] = { path, (char *) "run", root, NULL };
+        _cleanup_free_ char *path = build_path("mock/fake-kerneld");
+        char *const argv[] = { path, (char *) "run", rig->path, NULL };
 
         ASSERT_EQ(posix_spawn(&rig->kernel, path, NULL, NULL, argv, environ), 0);
+}
+
+static void make_root(Rig *rig) {
+        static unsigned serial;
+        _cleanup_free_ char *name = NULL;
+
+        log_set_target(LOG_TARGET_NULL);
+        ASSERT_TRUE(asprintf(&name, "%u", serial++) > 0);
+        ASSERT_OK(mkdirat(test_tmpdir(), name, 0755));
+        ASSERT_TRUE(asprintf(&rig->path, "%s/%s", test_tmpdir_path(), name) > 0);
+        rig->root_fd = open(rig->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        ASSERT_OK(rig->root_fd);
+}
+
+void rig_copy_files(Rig *rig, const Rig *from, const char *what) {
+        _cleanup_free_ char *contents = NULL;
+        char *argv[] = { (char *) "cp", (char *) "-a", NULL, NULL, NULL };
+        pid_t pid;
+        int status;
+
+        make_root(rig);
+        ASSERT_TRUE(asprintf(&contents, "%s/%s", from->path, what) > 0);
+        argv[2] = contents;
+        argv[3] = rig->path;
+        ASSERT_EQ(posix_spawnp(&pid, "cp", NULL, NULL, argv, environ), 0);
+        ASSERT_EQ(waitpid(pid, &status, 0), pid);
+        ASSERT_EQ(status, 0);
+}
+
+void rig_prepare_copy(Rig *rig, const Rig *from) {
+        rig_copy_files(rig, from, ".");
+        start_kernel(rig);
 }
 
 void rig_prepare(Rig *rig) {
         _cleanup_free_ char *certificate = NULL;
 
-        log_set_target(LOG_TARGET_NULL);
-        rig->root_fd = test_tmpdir();
+        make_root(rig);
         ASSERT_OK(fake_kernel_create(rig->root_fd, RELEASE));
         certificate = test_read_data("build:test/unit/manager/modules/good.pem", NULL);
         test_write_file(rig->root_fd, "etc/livepatch/trusted.d/good.pem", certificate);
@@ -228,6 +259,14 @@ void rig_reboot(Rig *rig) {
         rig_power_cut(rig);
 }
 
+void rig_stop_kernel(Rig *rig) {
+        if (rig->kernel <= 0)
+                return;
+        (void) kill(rig->kernel, SIGTERM);
+        (void) waitpid(rig->kernel, NULL, 0);
+        rig->kernel = 0;
+}
+
 void rig_done(Rig *rig) {
         if (rig->manager) {
                 check_told(rig);
@@ -235,10 +274,9 @@ void rig_done(Rig *rig) {
         }
         rig_stop(rig);
         sd_event_unref(rig->event);
-        if (rig->kernel > 0) {
-                (void) kill(rig->kernel, SIGTERM);
-                (void) waitpid(rig->kernel, NULL, 0);
-        }
+        rig_stop_kernel(rig);
+        safe_close(rig->root_fd);
+        free(rig->path);
 }
 
 /* ---- The kernel's side ------------------------------------------------------------------------------------- */

@@ -25,6 +25,7 @@ typedef struct Told {
 } Told;
 
 typedef struct Rig {
+        char *path;
         int root_fd;
         pid_t kernel;
         sd_event *event;
@@ -50,6 +51,10 @@ void on_answer(void *userdata, const Failure *failure, const Patch *patch, const
 
 /* A root with a kernel that has just booted and one trusted signer; no manager yet. */
 void rig_prepare(Rig *rig);
+/* The same machine once more, from files and kernel as they are in another one, which must not run. */
+void rig_prepare_copy(Rig *rig, const Rig *from);
+/* Only these of its files; no kernel, no manager. */
+void rig_copy_files(Rig *rig, const Rig *from, const char *what);
 /* The same with a running manager. */
 void rig_start(Rig *rig);
 /* Ends the manager wherever it is, and makes a new one: the daemon's next start. */
@@ -58,6 +63,8 @@ void rig_go_on(Rig *rig);
 /* A boot of the same machine in between: after a regular shutdown, or after a power cut. */
 void rig_reboot(Rig *rig);
 void rig_power_cut(Rig *rig);
+/* Nothing happens in it any more. */
+void rig_stop_kernel(Rig *rig);
 /* Holds what the observer was told against the tables, then frees everything. */
 void rig_done(Rig *rig);
 #define _cleanup_rig_ _cleanup_(rig_done)

@@ -13,7 +13,7 @@
 static TestCase *first, **last = &first;
 static jmp_buf end_of_case;
 static char failure[4096];
-static bool skipped;
+static bool skipped, in_child;
 static char *tmpdir_path;
 static int tmpdir_fd = -EBADF;
 
@@ -29,7 +29,15 @@ void test_fail(const char *file, int line, const char *format, ...) {
         va_start(ap, format);
         (void) vsnprintf(failure + n, sizeof(failure) - (size_t) n, format, ap);
         va_end(ap);
+        if (in_child) {
+                (void) fprintf(stderr, "%s\n", failure);
+                _exit(EXIT_FAILURE);
+        }
         longjmp(end_of_case, 1);
+}
+
+void test_in_child(void) {
+        in_child = true;
 }
 
 void test_skip(const char *reason) {

@@ -18,6 +18,8 @@ void test_register(TestCase *c);
 _Noreturn void test_fail(const char *file, int line, const char *format, ...)
         __attribute__((__format__(printf, 3, 4)));
 _Noreturn void test_skip(const char *reason);
+/* After a fork(): what fails ends this process, with EXIT_FAILURE. */
+void test_in_child(void);
 
 /* A fresh directory below $TMPDIR, removed when the case ends; returns a descriptor that stays open until then. */
 int test_tmpdir(void);
