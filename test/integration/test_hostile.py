@@ -4,6 +4,7 @@
 
 import os
 import socket
+import subprocess
 import tempfile
 
 import fixtures
@@ -224,6 +225,24 @@ class Hostile(harness.IntegrationTest):
             call.wait()
             self.assertIsNone(call.error)
         self.alive()
+
+    def test_flood(self):
+        """Ten thousand calls of somebody else, and meanwhile root's."""
+        if os.geteuid() != 0:
+            self.skipTest('only root can let another user call')
+        with open(os.path.join(harness.HERE, 'flood.py'), encoding='utf-8') as f:
+            code = f.read()
+        flood = subprocess.Popen(['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '/usr/bin/python3',
+                                  '-c', code, f'{self.directory}/bus', '10000'], stdout=subprocess.PIPE, text=True,
+                                 cwd='/')
+        self.addCleanup(flood.stdout.close)
+        self.assertEqual(flood.stdout.readline(), 'sending\n')
+        self.client.apply_and_wait(fixtures.module())
+        self.assertEqual(flood.stdout.readline(), '10000\n')
+        self.assertEqual(flood.wait(harness.TIMEOUT), 0)
+        self.client.patch(harness.ROOT_PATH + '/patch/lp_5fone', 'Remove')
+        self.assertEqual(self.client.manager('ListPatches'), [])
+        self.assertIsNone(self.daemon.process.poll())
 
     def test_burst_of_modules(self):
         """Many at once are served or refused, each with an answer, and nothing is left behind."""
