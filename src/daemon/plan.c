@@ -99,13 +99,16 @@ static const char *reason_to_skip(const Manager *manager, const Patch *patch, bo
                 return "It is for another kernel than the running one";
         if (patch->job)
                 return "A job works on it";
+        if (patch->klp && patch->record && patch_loaded_is_recorded(patch) == TRISTATE_NO)
+                return "Another build of it is loaded, by something other than livepatchd: revert that one first";
         if (patch->klp && patch->state == PATCH_EXTERNAL)
                 return "It is applied already, by something other than livepatchd";
         if (patch->klp)
                 return patch->klp->transition ? "It is in transition" : "It is applied already";
         if (!patch->record)
                 return "Something other than livepatchd loaded its module, and there is no file of it";
-        if (!by_name && (patch->superseded || patch->record->order < reapply_cumulative_order(manager)))
+        if (!by_name && ((patch->superseded && !patch->replaced_by) ||
+                         patch->record->order < reapply_cumulative_order(manager)))
                 return "A cumulative patch that is applied has taken its place";
         return NULL;
 }
