@@ -260,7 +260,11 @@ static int apply_prepared(Reapply *reapply, const Patch *patch, Candidate *candi
                 .job = reapply->job,
                 .patch_id = patch->id,
                 .uid = reapply->job->uid,
-                .options.runtime = patch->record->transient_boot_id != NULL, /* what is of this boot only stays so */
+                .options = {
+                        .runtime = patch->record->transient_boot_id != NULL, /* what is of this boot only stays so */
+                        /* And what waits for its confirmation does so, from the beginning. */
+                        .confirm_within_usec = patch->runtime ? patch->runtime->confirm_within : 0,
+                },
                 .candidate = candidate,
                 .end = on_operation_end,
                 .userdata = reapply,

@@ -338,6 +338,20 @@ TEST(switched_off_by_somebody_else) {
         wait_gone(&rig);
 }
 
+TEST(reapplied_it_waits_again) {
+        _cleanup_rig_ Rig rig = {};
+
+        rig_start(&rig);
+        rig_stage(&rig, "one", true);
+        apply_within(&rig, LONG);
+        rig_write_enabled(&rig, "lp_one", "0");
+        RIG_WAIT(&rig, rig_patch(&rig, "lp_one")->state == PATCH_DISABLED);
+        rig_expect(&rig, rig_reapply(&rig), JOB_RESULT_DONE);
+        rig_expect_state(&rig, "lp_one", PATCH_APPLIED);
+        ASSERT_TRUE(waits(&rig));
+        ASSERT_TRUE(manager_confirm_before(rig_patch(&rig, "lp_one")) > now_realtime_usec());
+}
+
 TEST(a_canceled_apply_leaves_nothing_to_confirm) {
         _cleanup_rig_ Rig rig = {};
         uint32_t id;
