@@ -173,7 +173,8 @@ class _Cut:
 
     def _prepare(self) -> None:
         trust(self.vm)
-        drop_in(self.vm, [f"SettleTimeSec={self.plan.story.settle}"])
+        # As much as the boot's unit allows: a busy host is no reason to give patches up.
+        drop_in(self.vm, [f"SettleTimeSec={self.plan.story.settle}", "BootTimeoutSec=100s"])
         for command in self.plan.story.prepare:
             if command == POWER_CUT:
                 self.vm.power_cut()

@@ -124,6 +124,15 @@ STORIES = (
         prepare=(ctl(f"apply {FIRST}"), ctl(f"stage {UPTIME}")),
     ),
     Story(
+        "confirm", SETTLED, ("lp_cmdline:staged",),
+        (
+            step(ctl("apply --confirm-within=1h lp_cmdline"), "lp_cmdline:staged", during=["lp_cmdline:quarantined"]),
+            step(ctl("confirm lp_cmdline"), "lp_cmdline:applied+"),
+            step(ctl("revert lp_cmdline"), "lp_cmdline:staged"),
+        ),
+        prepare=(ctl(f"apply {FIRST}"), PROVEN + "lp_cmdline", ctl("revert lp_cmdline")),
+    ),
+    Story(
         "quarantine", SUSPECT, ("lp_cmdline:quarantined+",),
         (
             step(ctl("unquarantine lp_cmdline"), "lp_cmdline:applied+"),
