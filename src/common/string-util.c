@@ -51,6 +51,25 @@ int strv_append(char ***l, const char *s) {
         return 0;
 }
 
+int strv_insert(char ***l, size_t at, char *const *items) {
+        size_t n = strv_length(*l), n_items = strv_length(items);
+        char **grown = reallocarray(*l, n + n_items + 1, sizeof(char *));
+
+        if (!grown)
+                return -ENOMEM;
+        *l = grown;
+        grown[n] = NULL;
+        for (size_t i = 0; i < n_items; i++) {
+                char *copy = strdup(items[i]);
+
+                if (!copy)
+                        return -ENOMEM; /* those before it are in their places */
+                memmove(grown + at + i + 1, grown + at + i, (n - at + 1) * sizeof(char *));
+                grown[at + i] = copy;
+        }
+        return 0;
+}
+
 int free_and_strdup(char **p, const char *s) {
         char *copy = NULL;
 

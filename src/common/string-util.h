@@ -32,6 +32,8 @@ static inline void strv_freep(char ***l) {
 #define _cleanup_strv_free_ _cleanup_(strv_freep)
 size_t strv_length(char *const *l) _pure_;
 int strv_append(char ***l, const char *s);
+/* Copies of all strings of items, before the one at a place (at most the length). */
+int strv_insert(char ***l, size_t at, char *const *items);
 
 /* Replaces *p by a copy of s (which may be NULL). */
 int free_and_strdup(char **p, const char *s);

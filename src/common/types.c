@@ -68,6 +68,7 @@ static const char *const job_type_table[_JOB_TYPE_MAX] = {
         [JOB_REVERT] = "revert",
         [JOB_REMOVE] = "remove",
         [JOB_REAPPLY] = "reapply",
+        [JOB_ROLLBACK] = "rollback",
 };
 DEFINE_STRING_TABLE(job_type, JobType, _JOB_TYPE_INVALID)
 

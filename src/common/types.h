@@ -68,6 +68,7 @@ typedef enum JobType {
         JOB_REVERT,
         JOB_REMOVE,
         JOB_REAPPLY,
+        JOB_ROLLBACK,
         _JOB_TYPE_MAX,
         _JOB_TYPE_INVALID = -EINVAL,
 } JobType;

@@ -179,7 +179,8 @@ static int finish(JobWait *w, JobOutcome *ret, CtlError *e) {
 static bool state_is_goal(JobType type, PatchState state) {
         if (type == JOB_APPLY)
                 return state == PATCH_APPLIED;
-        return type == JOB_REVERT && state != PATCH_APPLIED && state != PATCH_FAILED && state != PATCH_EXTERNAL;
+        return (type == JOB_REVERT || type == JOB_ROLLBACK) &&
+               state != PATCH_APPLIED && state != PATCH_FAILED && state != PATCH_EXTERNAL;
 }
 
 static int finish_by_state(JobWait *w, const json_t *patch, JobOutcome *ret, CtlError *e) {

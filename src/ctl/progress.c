@@ -36,6 +36,8 @@ static const char *activity(const json_t *job) {
                 return "removing";
         case JOB_REAPPLY:
                 return "reapplying";
+        case JOB_ROLLBACK:
+                return "rolling back";
         case _JOB_TYPE_MAX:
         case _JOB_TYPE_INVALID:
         default:

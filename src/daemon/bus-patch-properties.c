@@ -69,6 +69,10 @@ static const char *text_failure_reason(const Patch *p) {
         return p->runtime ? p->runtime->failure_text : NULL;
 }
 
+static const char *text_superseded_by(const Patch *p) {
+        return p->superseded_by;
+}
+
 /* Feeds are what could say something here. */
 static const char *text_empty(const Patch *p _unused_) {
         return NULL;
@@ -94,6 +98,7 @@ static const struct {
         { "Origin", text_origin },
         { "FailureReason", text_failure_reason },
         { "QuarantineReason", patch_quarantine_reason },
+        { "SupersededBy", text_superseded_by },
 };
 
 static int get_text(sd_bus *b _unused_, const char *path _unused_, const char *interface _unused_,
@@ -251,6 +256,17 @@ static int get_cves(sd_bus *b _unused_, const char *path _unused_, const char *i
         return sd_bus_message_append(reply, "as", 0);
 }
 
+static int get_supersedes(sd_bus *b _unused_, const char *path _unused_, const char *interface _unused_,
+                          const char *property _unused_, sd_bus_message *reply, void *userdata,
+                          sd_bus_error *error _unused_) {
+        const Patch *p = ((const BusPatch *) userdata)->patch;
+        int r = sd_bus_message_open_container(reply, SD_BUS_TYPE_ARRAY, "s");
+
+        for (size_t i = 0; r >= 0 && p->record && i < p->record->n_supersedes; i++)
+                r = sd_bus_message_append_basic(reply, 's', p->record->supersedes[i].name);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
 static int get_applied_at(sd_bus *b _unused_, const char *path _unused_, const char *interface _unused_,
                           const char *property _unused_, sd_bus_message *reply, void *userdata,
                           sd_bus_error *error _unused_) {
@@ -291,6 +307,8 @@ const sd_bus_vtable bus_patch_properties_vtable[] = {
         SD_BUS_PROPERTY("AppliedBy", "u", get_applied_by, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("FailureReason", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("QuarantineReason", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Supersedes", "as", get_supersedes, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("SupersededBy", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_VTABLE_END,
 };
 

@@ -123,6 +123,25 @@ static int method_revert(sd_bus_message *m, void *userdata, sd_bus_error *error)
         return bus_request_begun(&request, r, &failure, error);
 }
 
+static int method_rollback(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_(bus_request_freep) BusRequest *request = NULL;
+        _cleanup_failure_ Failure failure = {};
+        _cleanup_free_ char *id = NULL;
+        OperationOptions options;
+        uid_t uid;
+        Bus *bus;
+        int r;
+
+        r = bus_message_read_operation_options(m, JOB_ROLLBACK, &options, error);
+        if (r < 0)
+                return r;
+        r = bus_patch_begin(userdata, m, &bus, &id, &uid, &request, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = manager_rollback(bus->manager, id, &options, uid, bus_request_reply_job, request, &failure);
+        return bus_request_begun(&request, r, &failure, error);
+}
+
 static int method_remove(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         _cleanup_(bus_request_freep) BusRequest *request = NULL;
         _cleanup_failure_ Failure failure = {};
@@ -199,6 +218,10 @@ static const sd_bus_vtable patch_methods_vtable[] = {
                                  "a{sv}", SD_BUS_PARAM(options),
                                  "o", SD_BUS_PARAM(job),
                                  method_revert, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_NAMES("Rollback",
+                                 "a{sv}", SD_BUS_PARAM(options),
+                                 "o", SD_BUS_PARAM(job),
+                                 method_rollback, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_NAMES("Remove",
                                  "a{sv}", SD_BUS_PARAM(options),
                                  "", ,

@@ -81,6 +81,7 @@ static const struct {
         { LP_IFACE_PATCH, "ListBlockers", LP_ACTION_INSPECT },
         { LP_IFACE_PATCH, "Remove", LP_ACTION_MANAGE_BOOT },
         { LP_IFACE_PATCH, "Revert", LP_ACTION_REVERT },
+        { LP_IFACE_PATCH, "Rollback", LP_ACTION_REVERT },
         { LP_IFACE_PATCH, "SetReapply", LP_ACTION_MANAGE_BOOT },
         { LP_IFACE_PATCH, "ClearQuarantine", LP_ACTION_MANAGE_BOOT },
 };
@@ -99,6 +100,7 @@ const char *bus_polkit_action_of_job_type(JobType type) {
         case JOB_APPLY:
                 return LP_ACTION_APPLY;
         case JOB_REVERT:
+        case JOB_ROLLBACK:
                 return LP_ACTION_REVERT;
         case JOB_REMOVE:
         case JOB_REAPPLY:

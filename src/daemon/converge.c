@@ -9,6 +9,7 @@
 #include "common/names.h"
 #include "common/string-util.h"
 #include "daemon/job-internal.h"
+#include "daemon/supersede.h"
 #include "daemon/vendor.h"
 
 static void report_damage(Manager *manager, char *const *lines) {
@@ -102,6 +103,8 @@ int manager_load_patches(Manager *manager, Failure *f) {
         manager_refresh_patches(manager);
         r = manager_take_vendor_patches(manager);
         if (r >= 0)
+                r = supersede_take_external(manager);
+        if (r >= 0)
                 r = take_runtime_records(manager);
         return r < 0 ? failure_set(f, r, "Failed to read the state directories: %s", strerror(-r)) : 0;
 }
@@ -135,5 +138,6 @@ int manager_converge(Manager *manager, Failure *f) {
                 if (r != 0)
                         return r;
         }
+        supersede_settle(manager, NULL, NULL);
         return 0;
 }

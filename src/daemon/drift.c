@@ -85,6 +85,8 @@ static int describe_refused_module(const Patch *patch, char **ret) {
 static bool is_lost(const Patch *patch, PatchState state) {
         switch (state) {
         case PATCH_REVERTING:
+                /* Without a transition of its own, a cumulative patch has replaced it, and the kernel cleans up. */
+                return patch_in_transition(patch);
         case PATCH_DISABLED:
         case PATCH_STAGED:
         case PATCH_FAILED:

@@ -7,6 +7,7 @@
 
 typedef struct Operation Operation;
 typedef struct Reapply Reapply;
+typedef struct Rollback Rollback;
 
 struct Job {
         Manager *manager;
@@ -27,6 +28,7 @@ struct Job {
         Candidate *candidate; /* of an apply, until its operation takes it */
         Operation *operation; /* what runs now */
         Reapply *reapply;     /* of a reapply */
+        Rollback *rollback;   /* of a rollback */
         uint64_t bytes;       /* of the module that it was given, counted against the caller's limit */
         Reply queued;         /* for a caller that is told of the job */
         sd_event_source *tell;

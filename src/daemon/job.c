@@ -8,6 +8,7 @@
 #include "daemon/job-internal.h"
 #include "daemon/operation.h"
 #include "daemon/reapply.h"
+#include "daemon/rollback.h"
 
 /* Finished jobs kept readable at most; the oldest go first. */
 #define FINISHED_JOBS_MAX 128
@@ -70,7 +71,7 @@ void job_set_tasks(Job *job, unsigned total, unsigned pending) {
                 return;
         job->tasks_total = total;
         job->tasks_pending = pending;
-        if (!job->reapply)
+        if (!job->reapply && !job->rollback)
                 job->progress = total > 0 ? (double) (total - pending) / total : 0;
         job_changed(job);
 }
@@ -153,6 +154,7 @@ void job_finish(Job *job, JobResult result, const Failure *failure) {
                 manager->running = NULL;
         job->operation = operation_free(job->operation);
         job->reapply = reapply_free(job->reapply);
+        job->rollback = rollback_free(job->rollback);
         job->candidate = candidate_free(job->candidate);
         patch = manager_patch_by_id(manager, job->patch_id);
         if (patch && patch->job == job) {
@@ -195,6 +197,23 @@ static int start_operation(Job *job) {
         return operation_start(job->manager, &parameters, &job->operation);
 }
 
+static int start(Job *job) {
+        switch (job->type) {
+        case JOB_APPLY:
+        case JOB_REVERT:
+        case JOB_REMOVE:
+                return start_operation(job);
+        case JOB_REAPPLY:
+                return reapply_start(job->manager, job, &job->reapply);
+        case JOB_ROLLBACK:
+                return rollback_start(job->manager, job, &job->rollback);
+        case _JOB_TYPE_MAX:
+        case _JOB_TYPE_INVALID:
+                break;
+        }
+        return -EINVAL;
+}
+
 static void run_job(Job *job) {
         Manager *manager = job->manager;
         Patch *patch;
@@ -202,7 +221,7 @@ static void run_job(Job *job) {
 
         manager->running = job;
         job->state = JOB_RUNNING;
-        r = job->type == JOB_REAPPLY ? reapply_start(manager, job, &job->reapply) : start_operation(job);
+        r = start(job);
         if (r < 0) {
                 _cleanup_failure_ Failure failure = {};
 
@@ -338,7 +357,9 @@ int job_cancel(Job *job, Failure *f) {
                 return 0;
         case JOB_RUNNING:
         case JOB_CANCELING:
-                r = job->reapply ? reapply_cancel(job->reapply, f) : operation_cancel(job->operation, f);
+                r = job->reapply  ? reapply_cancel(job->reapply, f) :
+                    job->rollback ? rollback_cancel(job->rollback, f) :
+                                    operation_cancel(job->operation, f);
                 if (r == 0 && job->state == JOB_RUNNING) {
                         job->state = JOB_CANCELING;
                         job_changed(job);
@@ -356,6 +377,7 @@ Job *job_free(Job *job) {
                 return NULL;
         operation_free(job->operation);
         reapply_free(job->reapply);
+        rollback_free(job->rollback);
         candidate_free(job->candidate);
         (void) sd_event_source_disable_unref(job->tell);
         (void) sd_event_source_disable_unref(job->retention);

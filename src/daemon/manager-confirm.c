@@ -8,6 +8,7 @@
 #include "common/names.h"
 #include "common/string-util.h"
 #include "daemon/manager-internal.h"
+#include "daemon/supersede.h"
 #include "daemon/transaction.h"
 
 typedef struct Confirmation {
@@ -45,6 +46,8 @@ static void on_confirmed(void *userdata, Transaction *transaction) {
                   "Confirmed '%s' on kernel %s: it stays applied", transaction->name, transaction->release);
         if (transaction->record_after)
                 manager_set_record(manager, confirmation->patch_id, TAKE_PTR(transaction->record_after));
+        /* What it superseded was still wanted at the next boot. */
+        supersede_settle(manager, NULL, NULL);
         reply_call(&confirmation->reply, NULL, manager_patch_by_id(manager, confirmation->patch_id), NULL);
 }
 

@@ -7,6 +7,7 @@
 #include "daemon/health-internal.h"
 #include "daemon/job-internal.h"
 #include "daemon/reapply.h"
+#include "daemon/rollback.h"
 #include "kmod/kernel-log.h"
 
 /* ---- Taking it out ----------------------------------------------------------------------------------------- */
@@ -37,17 +38,22 @@ void manager_condemn(Manager *manager, Patch *patch, const char *reason) {
         manager_schedule_guard(manager);
 }
 
-static void on_taken_out(void *userdata, const Failure *failure, const Patch *patch, const Job *job _unused_) {
+static void queue_revert(Manager *manager, Patch *patch, JobType type);
+
+static void on_taken_out(void *userdata, const Failure *failure, const Patch *patch, const Job *job) {
         Manager *manager = userdata;
 
+        /* Even without anything in its place. */
+        if (failure && job && job->type == JOB_ROLLBACK && patch && patch->klp && !manager->stopping)
+                return queue_revert(manager, manager_patch_by_id(manager, patch->id), JOB_REVERT);
         if (failure && !manager->stopping)
                 (void) manager_add_problem(manager, "'%s' is not healthy and could not be reverted: %s",
                                            patch ? patch->name : "a patch", failure_text(failure));
 }
 
-static void queue_revert(Manager *manager, Patch *patch) {
+static void queue_revert(Manager *manager, Patch *patch, JobType type) {
         JobParameters parameters = {
-                .type = JOB_REVERT,
+                .type = type,
                 .patch_id = patch->id,
                 /* Whether it is reapplied stays as it is, and counts when the quarantine is lifted. */
                 .options = { .runtime = true, .on_stall_given = true, .on_stall = ON_STALL_WAIT },
@@ -69,7 +75,8 @@ void manager_take_out(Manager *manager, Patch *patch) {
         Job *job = patch->job;
 
         if (!job)
-                return queue_revert(manager, patch);
+                return queue_revert(manager, patch,
+                                    rollback_check(manager, patch, NULL) == 0 ? JOB_ROLLBACK : JOB_REVERT);
         /* What is past the point of return ends by itself, and is reverted then. */
         if (job->type == JOB_REAPPLY && job->reapply)
                 reapply_cancel_current(job->reapply);

@@ -8,6 +8,7 @@
 #include "daemon/job-internal.h"
 #include "daemon/policy.h"
 #include "daemon/request.h"
+#include "daemon/supersede.h"
 #include "daemon/transaction.h"
 
 int manager_no_such_patch(const char *patch_id, Failure *f) {
@@ -80,8 +81,11 @@ static void on_reapply_set(void *userdata, Transaction *transaction) {
 
         if (patch && patch->n_wishes > 0)
                 patch->n_wishes--;
-        if (!failed)
+        if (!failed) {
                 manager_set_record(set->manager, set->patch_id, TAKE_PTR(transaction->record_before));
+                /* What was superseded for this boot only may be so for good now. */
+                supersede_settle(set->manager, NULL, NULL);
+        }
         reply_call(&set->reply, failed ? &transaction->failure : NULL,
                    manager_patch_by_id(set->manager, set->patch_id), NULL);
         free(set->patch_id);

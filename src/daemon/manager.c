@@ -14,8 +14,11 @@
 #include "daemon/job-internal.h"
 #include "daemon/operation.h"
 #include "daemon/reapply.h"
+#include "daemon/record-level.h"
 #include "daemon/refused-module.h"
 #include "daemon/request.h"
+#include "daemon/rollback.h"
+#include "daemon/supersede.h"
 #include "daemon/watch.h"
 
 /* A reapply at boot may hold the store this long (BootTimeoutSec= and some). */
@@ -194,47 +197,6 @@ static bool nothing_is_left(const Patch *patch) {
                !(patch->guard && patch->guard->phase == GUARD_QUARANTINED);
 }
 
-/* A cumulative patch of the kernel's present state: those below it are superseded. Ours rather than somebody else's. */
-static const Patch *find_cumulative(const Manager *manager, const Patch *except) {
-        const Patch *found = NULL;
-
-        for (size_t i = 0; i < manager->n_patches; i++) {
-                const Patch *patch = manager->patches[i];
-
-                if (patch != except && patch_is_cumulative_now(patch) && (!found || found->state == PATCH_EXTERNAL))
-                        found = patch;
-        }
-        return found;
-}
-
-/* Somebody else's patch of which the kernel does not say whether it replaces others. */
-static const Patch *find_possible_cumulative(const Manager *manager) {
-        for (size_t i = 0; i < manager->n_patches; i++) {
-                const Patch *patch = manager->patches[i];
-
-                if (patch->state == PATCH_EXTERNAL && patch->klp && patch->klp->replace == TRISTATE_UNKNOWN)
-                        return patch;
-        }
-        return NULL;
-}
-
-/* Returns what changed. */
-static int update_superseded(Manager *manager, Patch *patch) {
-        bool lost = patch->module.present && !patch->klp && patch_applied_at(patch) != 0;
-        const Patch *by = lost ? find_cumulative(manager, patch) : NULL, *stranger = by;
-        bool superseded = by != NULL;
-
-        if (lost && !by)
-                stranger = find_possible_cumulative(manager);
-        else if (by && by->state != PATCH_EXTERNAL)
-                stranger = NULL;
-        if (superseded == patch->superseded && streq_ptr(patch->replaced_by, stranger ? stranger->name : NULL))
-                return 0;
-        patch->superseded = superseded;
-        (void) free_and_strdup(&patch->replaced_by, stranger ? stranger->name : NULL);
-        return MAX(patch_update(patch), 0);
-}
-
 void manager_refresh_patch(Manager *manager, Patch *patch) {
         int changed = patch_refresh(patch, manager->root_fd);
 
@@ -246,7 +208,7 @@ void manager_refresh_patch(Manager *manager, Patch *patch) {
         changed |= refused_module_refresh(manager, patch);
         if (nothing_is_left(patch))
                 return drop_patch(manager, patch);
-        manager_notify_patch(manager, patch, changed | update_superseded(manager, patch));
+        manager_notify_patch(manager, patch, changed | supersede_refresh(manager, patch));
 }
 
 /* What clients see differently, the state apart, which is derived anew. */
@@ -260,6 +222,8 @@ static int record_changes(const PatchRecord *before, const PatchRecord *after) {
                 what |= PATCH_CHANGED_BUILD | PATCH_CHANGED_OBJECTS | PATCH_CHANGED_STATE;
         if (before->reapply != after->reapply)
                 what |= PATCH_CHANGED_REAPPLY;
+        if (!record_level_is_equal(before, after))
+                what |= PATCH_CHANGED_STATE;
         return what;
 }
 
@@ -277,6 +241,7 @@ void manager_set_record(Manager *manager, const char *patch_id, PatchRecord *rec
         sort_patches(manager);
         manager_notify_patch(manager, patch, what);
         manager_refresh_patch(manager, patch);
+        supersede_update(manager);
 }
 
 void manager_set_runtime(Manager *manager, const char *patch_id, RuntimeRecord *runtime) {
@@ -319,8 +284,7 @@ void manager_refresh_patches(Manager *manager) {
                 if (i <= manager->n_patches)
                         manager_refresh_patch(manager, manager->patches[i - 1]);
         /* Now that all are known: one that was read before the one that replaced it. */
-        for (size_t i = 0; i < manager->n_patches; i++)
-                manager_notify_patch(manager, manager->patches[i], update_superseded(manager, manager->patches[i]));
+        supersede_update(manager);
         for (size_t i = 0; i < manager->n_patches; i++)
                 drift_review(manager, manager->patches[i]);
 }

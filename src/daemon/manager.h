@@ -92,6 +92,9 @@ int manager_adopt(Manager *manager, const char *patch_id, uid_t uid, ManagerRepl
 /* Replies with the queued job. */
 int manager_revert(Manager *manager, const char *patch_id, const OperationOptions *options, uid_t uid,
                    ManagerReply reply, void *userdata, Failure *f);
+/* To the level before a cumulative patch. Replies with the queued job. */
+int manager_rollback(Manager *manager, const char *patch_id, const OperationOptions *options, uid_t uid,
+                     ManagerReply reply, void *userdata, Failure *f);
 /* Replies when the patch is gone: no patch, no job. */
 int manager_remove(Manager *manager, const char *patch_id, uid_t uid, ManagerReply reply, void *userdata, Failure *f);
 int manager_set_reapply(Manager *manager, const char *patch_id, bool reapply, uid_t uid, ManagerReply reply,

@@ -12,6 +12,8 @@
 #include "common/string-util.h"
 #include "daemon/confirm.h"
 #include "daemon/operation-internal.h"
+#include "daemon/record-level.h"
+#include "daemon/supersede.h"
 
 /* The very build that is on record for good: its manifest is not touched before the end. */
 static bool build_is_kept(const Patch *patch, const char *sha256) {
@@ -37,22 +39,44 @@ static int record_of_candidate(Operation *operation, const Patch *patch, PatchRe
                 record->staged_by = old->staged_by;
         }
         r = free_and_strdup(&record->transient_boot_id, operation->manager->kernel->boot_id);
+        if (r >= 0 && operation->keep_record)
+                r = old && streq_ptr(old->sha256, sha256) ? record_copy_level(record, old) : 0;
+        else if (r >= 0 && candidate->info->replace != TRISTATE_NO)
+                r = supersede_capture(operation->manager, patch, record);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(record);
         return 0;
 }
 
-/* What stands when all has gone well; NULL: the manifest says it all. What waits for its confirmation does not last
- * before. */
+/* What stands when all has gone well; NULL: the manifest says it all. With this write, what it supersedes is
+ * superseded. What waits for its confirmation does not last before. */
 static int record_of_applied(Operation *operation, PatchRecord **ret) {
-        const Patch *patch = operation_patch(operation);
+        _cleanup_(patch_record_freep) PatchRecord *record = NULL;
+        Patch *patch = operation_patch(operation);
+        bool lasting = !operation->options.runtime && operation->options.confirm_within_usec == 0;
+        int changed, r;
 
         if (!patch)
                 return -ENOENT;
-        if (operation->options.runtime || operation->options.confirm_within_usec != 0)
+        if (!patch->record || operation->keep_record)
                 return 0;
-        return manager_lasting_record(operation->manager, patch, ret);
+        r = patch_record_copy(patch->record, &record);
+        if (r < 0)
+                return r;
+        changed = supersede_review(operation->manager, record);
+        if (lasting && (!record->reapply || record->transient_boot_id)) {
+                /* Applied again after it was off: it goes to the end of the order. */
+                if (!record->reapply)
+                        record->order = manager_next_order(operation->manager);
+                record->reapply = true;
+                free(record->transient_boot_id);
+                record->transient_boot_id = NULL;
+                changed = 1;
+        }
+        if (changed)
+                *ret = TAKE_PTR(record);
+        return 0;
 }
 
 static void log_applied(const Operation *operation, const Patch *patch) {
@@ -89,6 +113,10 @@ static void end_failed(Operation *operation, const Failure *failure) {
         operation_end(operation, JOB_RESULT_FAILED, failure);
 }
 
+static void on_settled(void *userdata) {
+        operation_end(userdata, JOB_RESULT_DONE, NULL);
+}
+
 static void on_finished(void *userdata, Transaction *transaction) {
         Operation *operation = userdata;
         Patch *patch;
@@ -104,7 +132,7 @@ static void on_finished(void *userdata, Transaction *transaction) {
         patch = operation_patch(operation);
         if (patch)
                 log_applied(operation, patch);
-        operation_end(operation, JOB_RESULT_DONE, NULL);
+        supersede_settle(operation->manager, on_settled, operation);
 }
 
 static int runtime_of_applied(Operation *operation, RuntimeRecord **ret) {
@@ -262,13 +290,18 @@ static void on_loaded(void *userdata, Transaction *transaction) {
 }
 
 static int prepare_records(Operation *operation, const Patch *patch, Transaction *transaction) {
+        const Candidate *candidate = operation->candidate;
+        bool kept = build_is_kept(patch, module_image_sha256(candidate->image));
         int r;
 
-        if (!build_is_kept(patch, module_image_sha256(operation->candidate->image))) {
+        /* All of them: what it replaces is written down before it does. */
+        manager_refresh_patches(operation->manager);
+        if (!kept || (!operation->keep_record &&
+                      supersede_may(operation->manager, patch, candidate->info->replace))) {
                 r = record_of_candidate(operation, patch, &transaction->record_before);
                 if (r < 0)
                         return r;
-                transaction->put_module = true;
+                transaction->put_module = !kept;
                 transaction->forget_on_failure = operation->entry_created = !patch->record;
                 if (patch->record && !patch->record->transient_boot_id) {
                         r = patch_record_copy(patch->record, &operation->replaced);

@@ -15,6 +15,7 @@ struct Operation {
         char *release;
         uid_t uid;
         OperationOptions options;
+        bool keep_record;
         Candidate *candidate;
 
         Transition *transition;

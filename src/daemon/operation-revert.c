@@ -6,6 +6,7 @@
 #include "common/string-util.h"
 #include "daemon/confirm.h"
 #include "daemon/operation-internal.h"
+#include "daemon/record-level.h"
 #include "daemon/vendor.h"
 
 static void end_failed(Operation *operation, const Failure *failure) {
@@ -50,7 +51,11 @@ static void log_reverted(const Operation *operation) {
                 {},
         };
 
-        if (operation->options.expired)
+        if (operation->type == JOB_ROLLBACK)
+                log_event(LOG_NOTICE, LP_MESSAGE_ROLLED_BACK, fields,
+                          "Rolled back '%s' on kernel %s: what it had superseded is applied again", operation->name,
+                          operation->release);
+        else if (operation->options.expired)
                 log_event(LOG_WARNING, LP_MESSAGE_NOT_CONFIRMED, fields,
                           "Reverted '%s' on kernel %s, because nobody confirmed it in time", operation->name,
                           operation->release);
@@ -78,6 +83,20 @@ static void on_forgotten(void *userdata, Transaction *transaction) {
         operation_end(operation, JOB_RESULT_DONE, NULL);
 }
 
+/* What the list has is wanted again, instead of this one. Of one for this boot only that is all to be said. */
+static int record_of_rolled_back(const Operation *operation, const Patch *patch, PatchRecord **ret) {
+        int r;
+
+        if (operation->options.runtime || !patch || !patch->record)
+                return 0;
+        r = patch_record_copy(patch->record, ret);
+        if (r < 0)
+                return r;
+        (*ret)->reapply = false;
+        (*ret)->rolled_back = (*ret)->n_supersedes > 0;
+        return 0;
+}
+
 /* What the next boot shall do. A record of this boot only may stand in front of one that lasts, with the same wish in
  * it: the one that is written takes the place of both. */
 static int record_of_reverted(const Operation *operation, const Patch *patch, PatchRecord **ret) {
@@ -89,6 +108,7 @@ static int record_of_reverted(const Operation *operation, const Patch *patch, Pa
         if (r < 0)
                 return r;
         (*ret)->reapply = false;
+        record_clear_level(*ret);
         return free_and_strdup(&(*ret)->transient_boot_id, NULL);
 }
 
@@ -118,7 +138,9 @@ static void unload_and_forget(Operation *operation) {
                 r = transaction_set_unrecorded(transaction, "'%s' is not loaded any more, but its files could not be "
                                                "removed", operation->name);
         else if (r >= 0) {
-                r = record_of_reverted(operation, patch, &transaction->record_after);
+                r = operation->type == JOB_ROLLBACK ?
+                        record_of_rolled_back(operation, patch, &transaction->record_after) :
+                        record_of_reverted(operation, patch, &transaction->record_after);
                 if (r >= 0)
                         r = transaction_set_unrecorded(transaction,
                                                        "'%s' is not loaded any more, but its record could not be "

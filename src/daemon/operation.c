@@ -126,6 +126,7 @@ static void on_transition_ended(void *userdata, TransitionEnd how) {
                 break;
         case JOB_REVERT:
         case JOB_REMOVE:
+        case JOB_ROLLBACK:
                 operation_revert_ended(operation, how);
                 break;
         case JOB_REAPPLY:
@@ -310,6 +311,7 @@ int operation_start(Manager *manager, const OperationParameters *parameters, Ope
         operation->job = parameters->job;
         operation->uid = parameters->uid;
         operation->options = parameters->options;
+        operation->keep_record = parameters->keep_record;
         operation->candidate = candidate;
         operation->end = parameters->end;
         operation->userdata = parameters->userdata;

@@ -11,11 +11,12 @@ typedef struct Operation Operation;
 typedef void (*OperationEnd)(void *userdata, JobResult result, const Failure *failure);
 
 typedef struct OperationParameters {
-        JobType type; /* JOB_APPLY, JOB_REVERT or JOB_REMOVE */
+        JobType type; /* JOB_APPLY, JOB_REVERT, JOB_REMOVE or JOB_ROLLBACK (its last step) */
         Job *job;     /* for progress; outlives the operation */
         const char *patch_id;
         uid_t uid;
         OperationOptions options;
+        bool keep_record; /* JOB_APPLY as a step of a rollback: what is superseded is not for this step to say */
         Candidate *candidate; /* JOB_APPLY: taken over in every case; NULL: only follow what an earlier process began */
         OperationEnd end;
         void *userdata;

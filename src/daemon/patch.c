@@ -13,7 +13,7 @@
 static const unsigned legal_moves[_PATCH_STATE_MAX] = {
         [PATCH_AVAILABLE] = BIT(PATCH_STAGED) | BIT(PATCH_APPLYING),
         [PATCH_STAGED] = BIT(PATCH_APPLYING) | BIT(PATCH_APPLIED) | BIT(PATCH_FAILED) | BIT(PATCH_QUARANTINED) |
-                         BIT(PATCH_AVAILABLE),
+                         BIT(PATCH_AVAILABLE) | BIT(PATCH_SUPERSEDED),
         [PATCH_APPLYING] = BIT(PATCH_APPLIED) | BIT(PATCH_REVERTING) | BIT(PATCH_FAILED) | BIT(PATCH_STAGED) |
                            BIT(PATCH_DISABLED) | BIT(PATCH_EXTERNAL) | BIT(PATCH_QUARANTINED),
         [PATCH_APPLIED] = BIT(PATCH_REVERTING) | BIT(PATCH_SUPERSEDED) | BIT(PATCH_APPLYING),
@@ -24,7 +24,8 @@ static const unsigned legal_moves[_PATCH_STATE_MAX] = {
         [PATCH_SUPERSEDED] = BIT(PATCH_STAGED) | BIT(PATCH_APPLYING) | BIT(PATCH_DISABLED) | BIT(PATCH_REVERTING),
         [PATCH_FAILED] = BIT(PATCH_APPLYING) | BIT(PATCH_STAGED) | BIT(PATCH_APPLIED) | BIT(PATCH_QUARANTINED),
         [PATCH_QUARANTINED] = BIT(PATCH_STAGED) | BIT(PATCH_FAILED),
-        [PATCH_EXTERNAL] = BIT(PATCH_REVERTING) | BIT(PATCH_APPLYING) | BIT(PATCH_APPLIED) | BIT(PATCH_STAGED),
+        [PATCH_EXTERNAL] = BIT(PATCH_REVERTING) | BIT(PATCH_APPLYING) | BIT(PATCH_APPLIED) | BIT(PATCH_STAGED) |
+                           BIT(PATCH_SUPERSEDED),
 };
 
 bool patch_state_move_is_legal(PatchState from, PatchState to) {
@@ -65,6 +66,7 @@ Patch *patch_free(Patch *patch) {
         free(patch->drift);
         free(patch->replaced_by);
         strv_free(patch->refused_modules);
+        free(patch->superseded_by);
         free(patch->id);
         free(patch->name);
         free(patch->kernel_release);
@@ -106,7 +108,9 @@ const char *patch_quarantine_reason(const Patch *patch) {
 static PatchState state_of_unloaded(const Patch *patch) {
         if (patch_is_quarantined(patch))
                 return PATCH_QUARANTINED;
-        return patch->runtime && patch->runtime->failure_text ? PATCH_FAILED : PATCH_STAGED;
+        if (patch->runtime && patch->runtime->failure_text)
+                return PATCH_FAILED;
+        return patch->superseded_by ? PATCH_SUPERSEDED : PATCH_STAGED;
 }
 
 static PatchState state_of_job(const Patch *patch) {
@@ -115,8 +119,7 @@ static PatchState state_of_job(const Patch *patch) {
         return patch->klp || patch->module.present ? PATCH_REVERTING : state_of_unloaded(patch);
 }
 
-/* Never by its name alone: without build-ids, by what was noted when it was loaded. */
-static bool loaded_by_us(const Patch *patch) {
+bool patch_is_ours(const Patch *patch) {
         switch (patch_loaded_is_recorded(patch)) {
         case TRISTATE_YES:
                 return true;
@@ -134,15 +137,16 @@ static bool loaded_by_us(const Patch *patch) {
 PatchState patch_derive_state(const Patch *patch) {
         if (!patch->this_kernel)
                 return patch_is_quarantined(patch) ? PATCH_QUARANTINED : PATCH_STAGED;
-        if (patch->job && job_state(patch->job) != JOB_QUEUED)
+        /* A rollback works on several, one after the other: what the kernel says of each is what there is to say. */
+        if (patch->job && job_state(patch->job) != JOB_QUEUED && job_type(patch->job) != JOB_ROLLBACK)
                 return state_of_job(patch);
         /* Between the end of unpatching and the removal of the directory there is no transition any more. */
         if (patch->klp && (patch->klp->transition || !patch->klp->enabled))
                 return patch->klp->enabled ? PATCH_APPLYING : PATCH_REVERTING;
         if (patch->klp)
-                return loaded_by_us(patch) ? PATCH_APPLIED : PATCH_EXTERNAL;
+                return patch_is_ours(patch) ? PATCH_APPLIED : PATCH_EXTERNAL;
         if (patch->module.present)
-                return patch->superseded ? PATCH_SUPERSEDED : PATCH_DISABLED;
+                return patch->superseded_by ? PATCH_SUPERSEDED : PATCH_DISABLED;
         return state_of_unloaded(patch);
 }
 

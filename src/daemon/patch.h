@@ -14,7 +14,8 @@ typedef struct Job Job;
 
 /* Groups of properties, for change notification. */
 typedef enum PatchChange {
-        PATCH_CHANGED_STATE = 1 << 0,   /* State, Drift, FailureReason, AppliedAt, AppliedBy, Replace, StackOrder */
+        PATCH_CHANGED_STATE = 1 << 0,   /* State, Drift, FailureReason, AppliedAt, AppliedBy, Replace, StackOrder,
+                                         * Supersedes, SupersededBy */
         PATCH_CHANGED_OBJECTS = 1 << 1, /* Objects, ObjectsKnown */
         PATCH_CHANGED_REAPPLY = 1 << 2,
         PATCH_CHANGED_BUILD = 1 << 3,   /* everything that the module itself says, signature and origin included */
@@ -41,7 +42,7 @@ typedef struct Patch {
         unsigned n_wishes;       /* SetReapply on its way to the disk */
         bool confirming;         /* its confirmation is on its way to the disk */
         uint64_t confirm_again_at; /* CLOCK_BOOTTIME: not reverted once more before that */
-        bool superseded; /* a cumulative patch is applied over it (the manager knows the others) */
+        char *superseded_by; /* id of the patch that has taken its place (supersede.h), or NULL */
         char *replaced_by;   /* a patch of somebody else that has replaced it or, where the kernel does not tell, may */
         char **refused_modules; /* the kernel does not load them because of this patch, which is in force */
         int enabled_watch;   /* the manager's; -1: none */
@@ -68,6 +69,9 @@ bool patch_state_move_is_legal(PatchState from, PatchState to);
 
 /* Whether the loaded module is the recorded build, by build-id; UNKNOWN when neither has one. */
 Tristate patch_loaded_is_recorded(const Patch *patch);
+
+/* Whether livepatchd loaded what is loaded. Never by its name alone: without build-ids, by what was noted then. */
+bool patch_is_ours(const Patch *patch);
 
 static inline bool patch_is_loaded(const Patch *patch) {
         return patch->module.present;

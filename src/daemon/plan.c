@@ -107,9 +107,9 @@ static const char *reason_to_skip(const Manager *manager, const Patch *patch, bo
                 return patch->klp->transition ? "It is in transition" : "It is applied already";
         if (!patch->record)
                 return "Something other than livepatchd loaded its module, and there is no file of it";
-        if (!by_name && ((patch->superseded && !patch->replaced_by) ||
+        if (!by_name && ((patch->superseded_by && !patch->replaced_by) ||
                          patch->record->order < reapply_cumulative_order(manager)))
-                return "A cumulative patch that is applied has taken its place";
+                return "A cumulative patch has taken its place";
         return NULL;
 }
 
@@ -164,7 +164,7 @@ static int add_all(Plan *plan, Failure *f) {
         const Manager *manager = plan->manager;
 
         for (size_t i = 0; i < manager->n_patches; i++)
-                if (reapply_wants(manager->patches[i]) && add_item(plan, manager->patches[i], false) < 0)
+                if (reapply_wants(manager, manager->patches[i]) && add_item(plan, manager->patches[i], false) < 0)
                         return failure_oom(f);
         return 0;
 }

@@ -201,11 +201,43 @@ static void go_on(Reapply *reapply) {
         proceed_later(reapply);
 }
 
+/* The one that is being read is not the next one any more. */
+static void drop_preparation(Reapply *reapply) {
+        if (reapply->preparing && reapply->preparing->ready)
+                preparation_free(reapply->preparing);
+        else if (reapply->preparing)
+                reapply->preparing->reapply = NULL; /* frees itself when the worker is done */
+        reapply->preparing = NULL;
+}
+
+/* What a cumulative patch has taken the place of protects better than nothing: its turn is next. */
+static void fall_back(Reapply *reapply, const Patch *patch) {
+        _cleanup_strv_free_ char **level = NULL;
+        size_t n;
+
+        if (patch->klp || reapply_list_level_below(reapply->manager, patch, &level) < 0 || !level)
+                return;
+        n = strv_length(level);
+        if (strv_insert(&reapply->ids, reapply->current + 1, level) < 0)
+                return;
+        reapply->n_ids += n;
+        drop_preparation(reapply);
+        log_event(LOG_WARNING, LP_MESSAGE_FELL_BACK,
+                  ((LogField[]){ { LP_FIELD_PATCH, patch->id },
+                                 { LP_FIELD_OPERATION, "reapply" },
+                                 { LP_FIELD_KERNEL, patch->kernel_release },
+                                 {} }),
+                  "Reapplying what '%s' has superseded in its stead: %zu patches", patch->id, n);
+}
+
 static void one_has_failed(Reapply *reapply, const Failure *failure) {
         const char *id = reapply->ids[reapply->current];
+        const Patch *patch = manager_patch_by_id(reapply->manager, id);
 
         log_skipped(reapply, id, failure);
         (void) strv_append(&reapply->failed, id);
+        if (patch && patch->record)
+                fall_back(reapply, patch);
         go_on(reapply);
 }
 
@@ -261,7 +293,8 @@ static int apply_prepared(Reapply *reapply, const Patch *patch, Candidate *candi
                 .patch_id = patch->id,
                 .uid = reapply->job->uid,
                 .options = {
-                        .runtime = patch->record->transient_boot_id != NULL, /* what is of this boot only stays so */
+                        /* What is of this boot only stays so, and so does what stands in for another one. */
+                        .runtime = patch->record->transient_boot_id || !patch->record->reapply,
                         /* And what waits for its confirmation does so, from the beginning. */
                         .confirm_within_usec = patch->runtime ? patch->runtime->confirm_within : 0,
                 },
@@ -296,10 +329,6 @@ static int judge(Reapply *reapply, Preparation *p, const Patch *patch) {
         return r;
 }
 
-bool reapply_wants(const Patch *patch) {
-        return patch->this_kernel && patch->record && patch->record->reapply;
-}
-
 static void apply_or_skip(Reapply *reapply, Preparation *p, Patch *patch) {
         int r = judge(reapply, p, patch);
 
@@ -324,9 +353,10 @@ static void try_current(Reapply *reapply) {
         if (patch)
                 manager_refresh_patch(reapply->manager, patch);
         patch = manager_patch_by_id(reapply->manager, reapply->ids[p->index]);
-        if (!patch || !reapply_wants(patch) || patch->job)
+        if (!patch || !patch->record || patch->job ||
+            (!reapply_wants(reapply->manager, patch) && !reapply_stands_in(reapply->manager, patch)))
                 return one_is_gone(reapply);
-        if (is_in_force(patch) && patch_loaded_is_recorded(patch) != TRISTATE_NO)
+        if (reapply_is_done(patch))
                 return one_is_applied(reapply);
         if (!streq_ptr(p->sha256, patch->record->sha256))
                 return proceed_later(reapply); /* staged anew meanwhile: from the beginning */
@@ -388,40 +418,6 @@ static int on_next(sd_event_source *source _unused_, void *userdata) {
         return 0;
 }
 
-uint64_t reapply_cumulative_order(const Manager *manager) {
-        uint64_t order = 0;
-
-        for (size_t i = 0; i < manager->n_patches; i++) {
-                const Patch *patch = manager->patches[i];
-
-                if (patch->record && patch_is_cumulative_now(patch))
-                        order = MAX(order, patch->record->order);
-        }
-        return order;
-}
-
-static int collect(Reapply *reapply) {
-        Manager *manager = reapply->manager;
-        uint64_t superseded_below = reapply_cumulative_order(manager);
-
-        /* The table is sorted by the order that the records say. */
-        for (size_t i = 0; i < manager->n_patches; i++) {
-                const Patch *patch = manager->patches[i];
-                int r;
-
-                if (!reapply_wants(patch) || patch->job ||
-                    (is_in_force(patch) && patch_loaded_is_recorded(patch) != TRISTATE_NO) ||
-                    (patch->superseded && !patch->replaced_by) ||
-                    patch->record->order < superseded_below)
-                        continue;
-                r = strv_append(&reapply->ids, patch->id);
-                if (r < 0)
-                        return r;
-        }
-        reapply->n_ids = strv_length(reapply->ids);
-        return 0;
-}
-
 int reapply_start(Manager *manager, Job *job, Reapply **ret) {
         _cleanup_(reapply_freep) Reapply *reapply = calloc(1, sizeof(Reapply));
         int r;
@@ -430,9 +426,10 @@ int reapply_start(Manager *manager, Job *job, Reapply **ret) {
                 return -ENOMEM;
         reapply->manager = manager;
         reapply->job = job;
-        r = collect(reapply);
+        r = reapply_list(manager, &reapply->ids);
         if (r < 0)
                 return r;
+        reapply->n_ids = strv_length(reapply->ids);
         r = sd_event_add_defer(manager->event, &reapply->next, on_next, reapply);
         if (r < 0)
                 return r;
@@ -443,10 +440,7 @@ int reapply_start(Manager *manager, Job *job, Reapply **ret) {
 Reapply *reapply_free(Reapply *reapply) {
         if (!reapply)
                 return NULL;
-        if (reapply->preparing && reapply->preparing->ready)
-                preparation_free(reapply->preparing);
-        else if (reapply->preparing)
-                reapply->preparing->reapply = NULL; /* frees itself when the worker is done */
+        drop_preparation(reapply);
         operation_free(reapply->operation);
         (void) sd_event_source_disable_unref(reapply->next);
         strv_free(reapply->ids);

@@ -173,6 +173,18 @@ const json_t *record_read_container(RecordReader *reader, const char *key, json_
         return value;
 }
 
+RecordReader record_element_reader(const RecordReader *parent, const json_t *array, size_t i, const char *key) {
+        RecordReader reader = {
+                .object = json_array_get(array, i),
+                .failure = parent->failure,
+                .error = parent->error,
+        };
+
+        if (!json_is_object(reader.object))
+                record_reader_fail(&reader, key, "holds something that is not an object");
+        return reader;
+}
+
 void record_write_json(RecordWriter *writer, const char *key, json_t *value) {
         /* Takes value over also when it fails, and fails for NULL. */
         if (json_object_set_new(writer->object, key, value) < 0 && writer->error == 0)
@@ -200,6 +212,11 @@ void record_write_uint(RecordWriter *writer, const char *key, uint64_t value) {
 
 void record_write_uid(RecordWriter *writer, const char *key, uid_t value) {
         record_write_json(writer, key, value == UID_UNKNOWN ? json_null() : json_integer((json_int_t) value));
+}
+
+void record_writer_append(RecordWriter *writer, json_t *array, json_t *element) {
+        if (json_array_append_new(array, element) < 0 && writer->error == 0)
+                writer->error = -ENOMEM;
 }
 
 json_t *record_writer_finish(RecordWriter *child, RecordWriter *parent) {

@@ -59,6 +59,10 @@ const json_t *record_read_container(RecordReader *reader, const char *key, json_
                         *(ret) = _value;                                                \
         } while (0)
 
+/* The reader of one element of an array, which fails when the element is no object. Its error is for the caller to
+ * take. */
+RecordReader record_element_reader(const RecordReader *parent, const json_t *array, size_t i, const char *key);
+
 /* Writers: the first error sticks in the same way; error is 0, -ENOMEM, or -EINVAL for what JSON cannot hold. */
 typedef struct RecordWriter {
         json_t *object;
@@ -70,5 +74,6 @@ void record_write_bool(RecordWriter *writer, const char *key, bool value);
 void record_write_uint(RecordWriter *writer, const char *key, uint64_t value);
 void record_write_uid(RecordWriter *writer, const char *key, uid_t value);
 void record_write_json(RecordWriter *writer, const char *key, json_t *value); /* takes value over */
+void record_writer_append(RecordWriter *writer, json_t *array, json_t *element); /* takes element over */
 /* Ends a child's object: returns it for the parent to write, or NULL with the child's error in the parent. */
 json_t *record_writer_finish(RecordWriter *child, RecordWriter *parent);

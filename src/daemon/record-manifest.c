@@ -15,6 +15,7 @@
 
 #include "common/string-util.h"
 #include "daemon/record-json.h"
+#include "daemon/record-level.h"
 #include "daemon/record-manifest.h"
 
 #define BUILD_ID_BYTES_MAX 64
@@ -58,19 +59,6 @@ static void parse_function(RecordReader *reader, ModuleFunction *function) {
         function->sympos = (unsigned) sympos;
 }
 
-/* The reader of one element of an array, which fails when the element is no object. */
-static RecordReader element_reader(const RecordReader *parent, const json_t *array, size_t i, const char *key) {
-        RecordReader reader = {
-                .object = json_array_get(array, i),
-                .failure = parent->failure,
-                .error = parent->error,
-        };
-
-        if (!json_is_object(reader.object))
-                record_reader_fail(&reader, key, "holds something that is not an object");
-        return reader;
-}
-
 static void parse_functions(RecordReader *reader, ModuleObject *object) {
         const json_t *array = record_read_container(reader, "functions", JSON_ARRAY);
         size_t n = json_array_size(array);
@@ -85,7 +73,7 @@ static void parse_functions(RecordReader *reader, ModuleObject *object) {
                 return;
         }
         for (size_t i = 0; i < n && reader->error == 0; i++) {
-                RecordReader element = element_reader(reader, array, i, "functions");
+                RecordReader element = record_element_reader(reader, array, i, "functions");
 
                 object->n_functions++;
                 parse_function(&element, &object->functions[i]);
@@ -106,7 +94,7 @@ static void parse_objects(RecordReader *reader, PatchRecord *record) {
                 return;
         }
         for (size_t i = 0; i < n && reader->error == 0; i++) {
-                RecordReader element = element_reader(reader, array, i, "objects");
+                RecordReader element = record_element_reader(reader, array, i, "objects");
 
                 record->n_objects++;
                 record_read_text(&element, "name", module_name_is_valid, &record->objects[i].name);
@@ -172,6 +160,7 @@ static int parse_record(const json_t *object, PatchRecord **ret, Failure *f) {
         record_read_enum(&reader, "replace", tristate_from_string, &record->replace);
         parse_objects(&reader, record);
         parse_decision(&reader, record);
+        record_parse_level(&reader, record);
         if (reader.error != 0)
                 return reader.error;
         *ret = TAKE_PTR(record);
@@ -244,11 +233,6 @@ int patch_record_parse(const char *data, size_t size, PatchRecord **ret, Failure
         return 0;
 }
 
-static void append(RecordWriter *writer, json_t *array, json_t *element) {
-        if (json_array_append_new(array, element) < 0 && writer->error == 0)
-                writer->error = -ENOMEM;
-}
-
 static json_t *format_functions(RecordWriter *writer, const ModuleObject *object) {
         json_t *array = json_array();
 
@@ -257,7 +241,7 @@ static json_t *format_functions(RecordWriter *writer, const ModuleObject *object
 
                 record_write_text(&function, "name", object->functions[i].name);
                 record_write_uint(&function, "sympos", object->functions[i].sympos);
-                append(writer, array, record_writer_finish(&function, writer));
+                record_writer_append(writer, array, record_writer_finish(&function, writer));
         }
         return array;
 }
@@ -273,7 +257,7 @@ static json_t *format_objects(RecordWriter *writer, const PatchRecord *record) {
 
                 record_write_text(&object, "name", record->objects[i].name);
                 record_write_json(&object, "functions", format_functions(&object, &record->objects[i]));
-                append(writer, array, record_writer_finish(&object, writer));
+                record_writer_append(writer, array, record_writer_finish(&object, writer));
         }
         return array;
 }
@@ -310,6 +294,7 @@ static int format_record(const PatchRecord *record, json_t **ret) {
         record_write_text(&w, "kind", livepatch_kind_to_string(record->kind));
         record_write_text(&w, "replace", tristate_to_string(record->replace));
         record_write_json(&w, "objects", format_objects(&w, record));
+        record_format_level(&w, record);
         if (w.error != 0)
                 return w.error;
         *ret = TAKE_PTR(object);

@@ -3,6 +3,7 @@
 
 #include "common/string-util.h"
 #include "daemon/record-json.h"
+#include "daemon/record-level.h"
 #include "daemon/record-manifest.h"
 
 #define ELLIPSIS_LENGTH STRLEN("...")
@@ -31,6 +32,7 @@ PatchRecord *patch_record_free(PatchRecord *record) {
         free(record->signer_fingerprint);
         free(record->transient_boot_id);
         objects_free(record->objects, record->n_objects);
+        record_clear_level(record);
         free(record);
         return NULL;
 }
@@ -203,6 +205,8 @@ int patch_record_copy(const PatchRecord *record, PatchRecord **ret) {
         r = copy_strings(copy, record);
         if (r >= 0)
                 r = copy_objects(copy, record->objects, record->n_objects);
+        if (r >= 0)
+                r = record_copy_level(copy, record);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(copy);

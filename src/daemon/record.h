@@ -15,6 +15,14 @@
 #define RECORD_SIZE_MAX MIB(4)
 #define UID_UNKNOWN ((uid_t) -1)
 
+/* One of the patches that a cumulative one has taken the place of: together they are the level before it. */
+typedef struct SupersededPatch {
+        char *name;
+        char *sha256;   /* NULL: something other than livepatchd had loaded it */
+        uint64_t order; /* that it had then; with another one since, it has been applied anew */
+        bool reapply;   /* what was wanted of the next boot */
+} SupersededPatch;
+
 /* One staged build of one patch: var/lib/livepatch/patches/<release>/<name>/manifest.json. Plain values; strings
  * owned. */
 typedef struct PatchRecord {
@@ -42,6 +50,9 @@ typedef struct PatchRecord {
         char *transient_boot_id; /* not NULL: belongs to this boot only (apply --runtime, or an apply that has not
                                   * come to its end yet) and is forgotten by store_load() of any other boot, which
                                   * then returns the persisted record that this one took the place of, if any */
+        SupersededPatch *supersedes; /* sorted by order */
+        size_t n_supersedes;
+        bool rolled_back; /* what it superseded stands again, this one no more: then the list goes */
 } PatchRecord;
 
 /* Fills in everything that the module itself says. */

@@ -3,6 +3,7 @@
 
 #include "common/string-util.h"
 #include "daemon/policy.h"
+#include "daemon/record-level.h"
 #include "daemon/vendor.h"
 
 /* One file, from being opened until it is a patch's. */
@@ -69,10 +70,20 @@ static int judge(const Vendor *vendor, Failure *f) {
         return r;
 }
 
+/* Of another build, it no longer says anything. */
+static int take_over_level(const PatchRecord *ours, PatchRecord *record) {
+        int r;
+
+        if (!ours || !streq(ours->sha256, record->sha256))
+                return 0;
+        r = record_copy_level(record, ours);
+        return r < 0 ? r : free_and_strdup(&record->transient_boot_id, ours->transient_boot_id);
+}
+
 /* The vendor's file decides what the patch is; a manifest of ours, only whether it is reapplied and when. */
 static int make_record(const Vendor *vendor, const PatchRecord *ours, PatchRecord **ret) {
         const Candidate *candidate = vendor->candidate;
-        PatchRecord *record;
+        _cleanup_(patch_record_freep) PatchRecord *record = NULL;
         int r = patch_record_new(candidate->info, verified_module_signature(candidate->verified),
                                  module_image_sha256(candidate->image), &record);
 
@@ -82,7 +93,10 @@ static int make_record(const Vendor *vendor, const PatchRecord *ours, PatchRecor
         record->reapply = ours ? ours->reapply : true;
         record->order = ours ? ours->order : 0; /* before what the administrator added */
         record->staged_by = UID_UNKNOWN;
-        *ret = record;
+        r = take_over_level(ours, record);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(record);
         return 0;
 }
 

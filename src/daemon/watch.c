@@ -20,6 +20,7 @@
 #include "daemon/job-internal.h"
 #include "daemon/operation.h"
 #include "daemon/reapply.h"
+#include "daemon/rollback.h"
 #include "daemon/refused-module.h"
 #include "daemon/watch.h"
 #include "kmod/kernel-log.h"
@@ -58,6 +59,8 @@ static void wake(Watch *watch) {
                 operation_wake(running->operation);
         else if (running && running->reapply)
                 reapply_wake(running->reapply);
+        else if (running && running->rollback)
+                rollback_wake(running->rollback);
         watch->interval_usec = LOOK_FIRST_USEC;
         look_in(watch, 0);
 }

@@ -47,6 +47,7 @@ TYPES = {
     'TasksTotal': dbus.UInt32, 'TasksPending': dbus.UInt32, 'Id': dbus.UInt32, 'Taint': dbus.UInt64,
     'Progress': dbus.Double,
     'CVEs': lambda v: dbus.Array(v, signature='s'),
+    'Supersedes': lambda v: dbus.Array(v, signature='s'),
     'Problems': lambda v: dbus.Array(v, signature='s'),
     'Summary': lambda v: dbus.Dictionary({k: dbus.UInt32(n) for k, n in v.items()}, signature='su'),
     'Error': lambda v: dbus.Struct(v, signature='ss'),
@@ -168,6 +169,12 @@ class Patch(Properties):
             raise Refused('NotApplied', f'Patch {self.properties["Name"]} is not applied')
         return self.start_job('revert', options)
 
+    @dbus.service.method(PATCH, in_signature='a{sv}', out_signature='o')
+    def Rollback(self, options):
+        if not self.properties['Supersedes']:
+            raise Refused('Conflict', f'There is no level before {self.properties["Name"]}')
+        return self.start_job('rollback', options)
+
     @dbus.service.method(PATCH, in_signature='a{sv}')
     def Remove(self, options):
         log_call('Remove', name=self.properties['Name'], options=check_options(options, []))
@@ -273,6 +280,7 @@ class Manager(Properties):
             self.patches[name] = Patch(self, {
                 'Name': name, 'KernelRelease': RELEASE, 'State': 'staged', 'Reapply': False, 'Drift': '',
                 'SignatureStatus': 'trusted', 'Signer': 'CN=Mock', 'FailureReason': '', 'QuarantineReason': '',
+                'Supersedes': [], 'SupersededBy': '',
                 'Sha256': hashlib.sha256(data).hexdigest(), 'ModuleVersion': '1', 'Description': 'A mock'})
             self.InterfacesAdded(self.patches[name].path, {PATCH: typed(self.patches[name].properties)})
         return self.patches[name]

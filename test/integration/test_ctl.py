@@ -44,7 +44,7 @@ def patch(name, **properties):
         'Kind': 'hand-written', 'Replace': 'no', 'StackOrder': 1, 'ObjectsKnown': True,
         'Objects': [('vmlinux', True, [('cmdline_proc_show', 1, True), ('twice', 2, False)])],
         'CVEs': ['CVE-2024-0001'], 'Severity': 'high', 'Origin': 'local', 'AppliedAt': 1700000000000000, 'AppliedBy': 0,
-        'FailureReason': '', 'QuarantineReason': '', **properties}
+        'FailureReason': '', 'QuarantineReason': '', 'Supersedes': [], 'SupersededBy': '', **properties}
 
 
 MANAGER = {

@@ -239,16 +239,23 @@ void rig_stop(Rig *rig) {
         forget_told(rig);
 }
 
+static void forget_runtime_records(Rig *rig) {
+        _cleanup_strv_free_ char **names = NULL;
+        int n = list_dir_at(rig->root_fd, RUN "/patches", &names);
+
+        for (int i = 0; i < n; i++) {
+                _cleanup_free_ char *path = NULL;
+
+                ASSERT_TRUE(asprintf(&path, RUN "/patches/%s", names[i]) > 0);
+                (void) unlinkat(rig->root_fd, path, 0);
+        }
+}
+
 void rig_power_cut(Rig *rig) {
         rig_stop(rig);
         ASSERT_OK(fake_kernel_reboot(rig->root_fd));
         /* A tmpfs does not survive. */
-        for (const char *const *path = (const char *const[]) { RUN "/patches/lp_one.json", RUN "/patches/lp_two.json",
-                                                               RUN "/patches/lp_three.json",
-                                                               RUN "/patches/lp_four.json",
-                                                               RUN "/patches/lp_five.json", NULL };
-             *path; path++)
-                (void) unlinkat(rig->root_fd, *path, 0);
+        forget_runtime_records(rig);
         (void) unlinkat(rig->root_fd, RUN "/settling", 0);
         rig_go_on(rig);
 }

@@ -56,7 +56,7 @@ TEST(every_move_of_the_table) {
                 const char *to;
         } moves[] = {
                 { PATCH_AVAILABLE,   "yyy......." },
-                { PATCH_STAGED,      "yyyy...yy." },
+                { PATCH_STAGED,      "yyyy..yyy." },
                 { PATCH_APPLYING,    ".yyyyy.yyy" },
                 { PATCH_APPLIED,     "..yyy.y..." },
                 { PATCH_REVERTING,   ".yyyyyyyyy" },
@@ -64,7 +64,7 @@ TEST(every_move_of_the_table) {
                 { PATCH_SUPERSEDED,  ".yy.yyy..." },
                 { PATCH_FAILED,      ".yyy...yy." },
                 { PATCH_QUARANTINED, ".y.....yy." },
-                { PATCH_EXTERNAL,    ".yyyy....y" },
+                { PATCH_EXTERNAL,    ".yyyy.y..y" },
         };
 
         ASSERT_EQ(sizeof(moves) / sizeof(moves[0]), _PATCH_STATE_MAX);
@@ -83,6 +83,9 @@ TEST(what_is_not_loaded) {
         assert_state(patch, PATCH_STAGED);
         patch->runtime = new_runtime(0, NULL);
         assert_state(patch, PATCH_STAGED);
+        ASSERT_OK(free_and_strdup(&patch->superseded_by, "lp_two"));
+        assert_state(patch, PATCH_SUPERSEDED);
+        /* Tried in its stead, and in vain. */
         ASSERT_OK(free_and_strdup(&patch->runtime->failure_text, "no"));
         assert_state(patch, PATCH_FAILED);
 }
@@ -92,9 +95,9 @@ TEST(what_is_loaded) {
 
         patch->module.present = true;
         assert_state(patch, PATCH_DISABLED);
-        patch->superseded = true;
+        ASSERT_OK(free_and_strdup(&patch->superseded_by, "lp_two"));
         assert_state(patch, PATCH_SUPERSEDED);
-        patch->superseded = false;
+        ASSERT_OK(free_and_strdup(&patch->superseded_by, NULL));
         set_klp(patch, true, true);
         assert_state(patch, PATCH_APPLYING);
         set_klp(patch, false, true);
@@ -207,7 +210,8 @@ TEST(what_is_no_drift) {
         ASSERT_NULL(patch->drift);
         /* Ours has replaced it. */
         patch->runtime = new_runtime(1, NULL);
-        patch->module.present = patch->superseded = true;
+        patch->module.present = true;
+        ASSERT_OK(free_and_strdup(&patch->superseded_by, "stranger"));
         ASSERT_OK(free_and_strdup(&patch->module.build_id, "aa"));
         ASSERT_TRUE(patch_update(patch) >= 0);
         ASSERT_EQ(patch->state, PATCH_SUPERSEDED);
@@ -219,7 +223,8 @@ TEST(drift_names_who_and_what_to_do) {
 
         patch->record = new_record("aa");
         patch->runtime = new_runtime(1, NULL);
-        patch->module.present = patch->superseded = true;
+        patch->module.present = true;
+        ASSERT_OK(free_and_strdup(&patch->superseded_by, "stranger"));
         ASSERT_OK(free_and_strdup(&patch->module.build_id, "aa"));
         ASSERT_OK(free_and_strdup(&patch->replaced_by, "stranger"));
         ASSERT_TRUE(patch_update(patch) >= 0);
@@ -229,7 +234,7 @@ TEST(drift_names_who_and_what_to_do) {
         ASSERT_TRUE(patch_update(patch) >= 0);
         ASSERT_CONTAINS(patch->drift, "livepatchctl reapply");
         /* A kernel that does not tell which patches replace others. */
-        patch->superseded = false;
+        ASSERT_OK(free_and_strdup(&patch->superseded_by, NULL));
         ASSERT_TRUE(patch_update(patch) >= 0);
         ASSERT_EQ(patch->state, PATCH_DISABLED);
         ASSERT_CONTAINS(patch->drift, "or replaced by 'stranger'");

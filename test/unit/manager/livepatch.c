@@ -46,10 +46,16 @@ static struct klp_object objs[] = {
 static struct klp_patch patch = {
         .mod = &__this_module,
         .objs = objs,
+#ifdef REPLACE
+        .replace = REPLACE,
+#endif
 };
 
 int init_module(void)
 {
+#ifdef REPLACE_LATER
+        patch.replace = printk("of the tools' patches the file does not tell") != 0;
+#endif
         return klp_enable_patch(&patch);
 }
 
