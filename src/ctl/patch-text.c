@@ -104,6 +104,7 @@ char *patch_remark(const json_t *patch) {
                 return NULL;
         add_remark(stream, &first, "", json_text(patch, "failure_reason"));
         add_remark(stream, &first, "", json_text(patch, "quarantine_reason"));
+        add_remark(stream, &first, "by ", json_text(patch, "superseded_by"));
         add_remark(stream, &first, "", json_text(patch, "drift"));
         if (json_flag(patch, "withdrawn"))
                 add_remark(stream, &first, "", "withdrawn by its publisher");
@@ -272,6 +273,8 @@ static void show_identity(Output *out, const json_t *patch) {
         show_text(out, "State", patch_state_style(state), state);
         show_text(out, "Failure", STYLE_BAD, json_text(patch, "failure_reason"));
         show_text(out, "Quarantine", STYLE_BAD, json_text(patch, "quarantine_reason"));
+        show_text(out, "Superseded by", STYLE_NORMAL, json_text(patch, "superseded_by"));
+        show_list(out, "Supersedes", json_object_get(patch, "supersedes"));
         show_text(out, "Drift", STYLE_BAD, json_text(patch, "drift"));
         if (json_flag(patch, "withdrawn"))
                 show_text(out, "Withdrawn", STYLE_BAD, "yes, by its publisher");

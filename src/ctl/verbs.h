@@ -20,6 +20,7 @@ extern const Verb verb_plan;
 extern const Verb verb_reapply;
 extern const Verb verb_remove;
 extern const Verb verb_revert;
+extern const Verb verb_rollback;
 extern const Verb verb_show;
 extern const Verb verb_stage;
 extern const Verb verb_status;

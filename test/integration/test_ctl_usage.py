@@ -41,7 +41,7 @@ class Usage(CtlTest):
         self.wrong('')
 
     def test_verbs_of_other_versions_do_not_exist(self):
-        for verb in ('rollback', 'force', 'upgrade', 'report'):
+        for verb in ('force', 'upgrade', 'report'):
             self.wrong(verb)
 
     def test_missing_arguments(self):
