@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Cumulative patches: one level after the other, forth and back, and never an unpatched moment in between."""
+
+from __future__ import annotations
+
+from lpvm.check import Check, scenario
+from lpvm.livepatch import SIGNED, apply, ctl, drop_in, patches, state, states, trust
+from lpvm.machine import Machine
+
+WORD = "lp_patched_by="
+# Reads as fast as it can, until told to stop; prints how often it read, how often without a patch, and what it saw.
+WATCH = r"""
+reads=0; bare=0
+: > /run/seen
+while [ ! -e /run/stop ]; do
+        read -r line < /proc/cmdline
+        reads=$((reads + 1))
+        case "$line" in
+        *lp_patched_by=*) word=${line##*lp_patched_by=} ;;
+        *) bare=$((bare + 1)); word=unpatched ;;
+        esac
+        [ "$word" = "$last" ] || echo "$word" >> /run/seen
+        last=$word
+done
+echo "$reads $bare"
+"""
+
+
+class Watcher:
+    """In the guest: nothing may ever see /proc/cmdline unpatched."""
+
+    def __init__(self, vm: Machine) -> None:
+        self.vm = vm
+        vm.ok("rm -f /run/stop")
+        self.process = vm.popen(["sh", "-c", WATCH])
+
+    def end(self, check: Check, label: str, words: list[str]) -> None:
+        self.vm.ok("touch /run/stop")
+        r = self.process.wait(timeout=30)
+        reads, bare = (int(n) for n in r.out.split())
+        check.equal(f"{label}: not one read of {reads} was unpatched", bare, 0, r)
+        check(f"{label}: it was watched", reads > 20, reads)
+        check.equal(f"{label}: the levels came in order", self.vm.read("/run/seen").split(), words)
+
+
+def loaded(vm: Machine) -> list[str]:
+    return vm.run("cd /sys/module && ls -d lp_* 2>/dev/null").out.split()
+
+
+def patched_by(vm: Machine) -> str:
+    return vm.read("/proc/cmdline").partition(WORD)[2].strip()
+
+
+def settled(vm: Machine, check: Check, *names: str) -> None:
+    for name in names:
+        path = f"/var/lib/livepatch/guard/{vm.release}/{name}.json"
+        check(f"{name} settles", vm.wait_until(f"grep -q '\"phase\": \"proven\"' {path}", timeout=60))
+
+
+@scenario("a cumulative patch supersedes two others, for good", tags=["core"])
+def supersede(vm: Machine, check: Check) -> None:
+    trust(vm)
+    drop_in(vm, ["SettleTimeSec=3s"])
+    apply(vm, "lp_cmdline", "lp_uptime")
+    watcher = Watcher(vm)
+    check("the watcher reads", vm.wait_until("test -s /run/seen"))
+    apply(vm, "lp_cumulative")
+    watcher.end(check, "upgrade", ["lp_cmdline", "lp_cumulative"])
+    found = patches(vm)
+    check.equal("both are superseded", [found[n]["state"] for n in ("lp_cmdline", "lp_uptime")], ["superseded"] * 2, found)
+    check.equal("by this one", [found[n]["superseded_by"] for n in ("lp_cmdline", "lp_uptime")], ["lp_cumulative"] * 2)
+    check.equal("which lists them", found["lp_cumulative"]["supersedes"], ["lp_cmdline", "lp_uptime"])
+    check.equal("their modules are unloaded", loaded(vm), ["lp_cumulative"])
+    check("they are not reapplied", not found["lp_cmdline"]["reapply"] and not found["lp_uptime"]["reapply"], found)
+    check.equal("nothing drifts", [p["drift"] for p in found.values()], [""] * 3)
+    check.contains("show tells", vm.ok("livepatchctl show lp_uptime"), "lp_cumulative")
+    check.absent("what only the others patched is the kernel's own", vm.read("/proc/uptime"), "lp_uptime")
+    settled(vm, check, "lp_cumulative")
+    vm.reboot()
+    check.equal("after a reboot only this one is loaded", loaded(vm), ["lp_cumulative"])
+    check.equal("as the only one that was tried", vm.kmsg().count("enabling patch"), 1)
+    check.equal("the states are the same", states(vm), {n: found[n]["state"] for n in found})
+
+    watcher = Watcher(vm)
+    check("the watcher reads again", vm.wait_until("test -s /run/seen"))
+    r = ctl(vm, "rollback")
+    check.equal("rolled back", r.rc, 0, r)
+    watcher.end(check, "rollback", ["lp_cumulative", "lp_cmdline"])
+    check.equal("both are back", loaded(vm), ["lp_cmdline", "lp_uptime"])
+    check.contains("and in effect", vm.read("/proc/uptime"), "lp_uptime")
+    former = {"lp_cmdline": "applied", "lp_uptime": "applied", "lp_cumulative": "staged"}
+    check.equal("the states say so", states(vm), former)
+    check.equal("and who is reapplied", {n: p["reapply"] for n, p in patches(vm).items()},
+                {"lp_cmdline": True, "lp_uptime": True, "lp_cumulative": False})
+    again = ctl(vm, "rollback")
+    check.equal("there is nothing before that", again.rc, 5, again)
+    check.contains("and revert is named", again.err, "livepatchctl revert")
+    check.equal("an ordinary user must not", vm.user(["livepatchctl", "--no-ask-password", "rollback", "lp_cmdline"]).rc, 3)
+    vm.reboot()
+    check.equal("after another reboot they are there", states(vm), former)
+    check.equal("and only they", loaded(vm), ["lp_cmdline", "lp_uptime"])
+
+
+@scenario("an upgrade for this boot only, and killed and cut off in the middle", tags=["core"])
+def interrupted(vm: Machine, check: Check) -> None:
+    trust(vm)
+    drop_in(vm, ["SettleTimeSec=2s"])
+    apply(vm, "lp_cmdline")
+    vm.ok(f"livepatchctl apply --runtime {SIGNED}/lp_cumulative.ko")
+    check.equal("superseded for this boot only", loaded(vm), ["lp_cumulative"])
+    check("it is still wanted at boot", patches(vm)["lp_cmdline"]["reapply"])
+    settled(vm, check, "lp_cmdline")
+    vm.reboot()
+    check.equal("the former level is back", patched_by(vm), "lp_cmdline")
+    check.equal("and nothing else", loaded(vm), ["lp_cmdline"])
+
+    # Killed again and again, forth and back.
+    vm.ok(f"livepatchctl stage {SIGNED}/lp_cumulative.ko")
+    watcher = Watcher(vm)
+    for i in range(4):
+        verb = ["apply", "lp_cumulative"] if i % 2 == 0 else ["rollback", "lp_cumulative"]
+        goal = ["lp_cumulative"] if i % 2 == 0 else ["lp_cmdline"]
+        client = vm.popen(["livepatchctl", *verb])
+        vm.wait_until("test -e /run/livepatch/patches/lp_cumulative.json && "
+                      "grep -q '\"pending\": {' /run/livepatch/patches/lp_cumulative.json", timeout=10 + 5 * i)
+        vm.run("systemctl kill -s KILL --kill-whom=main livepatchd.service; systemctl reset-failed livepatchd.service")
+        client.wait(timeout=90)
+        check(f"{verb[0]} {i} comes to its end", vm.wait_until(lambda g=goal: states(vm).get(g[0]) == "applied" and loaded(vm) == g,
+                                                               timeout=60), (states(vm), loaded(vm)))
+    vm.ok("touch /run/stop")
+    reads, bare = (int(n) for n in watcher.process.wait(timeout=30).out.split())
+    check.equal(f"not one read of {reads} was unpatched", bare, 0)
+
+    settled(vm, check, "lp_cmdline")
+    for verb in (["apply", "lp_cumulative"], ["rollback", "lp_cumulative"]):
+        client = vm.popen(["livepatchctl", *verb])
+        vm.wait_until("cd /sys/kernel/livepatch && [ $(ls | wc -l) -gt 1 ]", timeout=20)
+        vm.power_cut()
+        vm.start()
+        check(f"{verb[0]} was cut off: one level is there", patched_by(vm) in ("lp_cmdline", "lp_cumulative"), states(vm))
+        vm.run("livepatchctl unquarantine lp_cumulative")
+        if verb[0] == "apply" and patched_by(vm) != "lp_cumulative":
+            apply(vm, "lp_cumulative")
+            settled(vm, check, "lp_cumulative")
