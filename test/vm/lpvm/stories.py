@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 FIRST, SECOND = "/opt/modules/signed/lp_cmdline.ko", "/opt/modules/signed/lp_second_build.ko"
-UPTIME = "/opt/modules/signed/lp_uptime.ko"
+UPTIME, CUMULATIVE = "/opt/modules/signed/lp_uptime.ko", "/opt/modules/signed/lp_cumulative.ko"
 
 # Nothing settles within a story, so that what is applied is a suspect; or all of it does, at once.
 SUSPECT, SETTLED = "20min", "1s"
@@ -131,6 +131,41 @@ STORIES = (
             step(ctl("revert lp_cmdline"), "lp_cmdline:staged"),
         ),
         prepare=(ctl(f"apply {FIRST}"), PROVEN + "lp_cmdline", ctl("revert lp_cmdline")),
+    ),
+    Story(
+        "upgrade", SETTLED, ("lp_cmdline:applied+ lp_uptime:applied+",),
+        (
+            step(
+                ctl(f"apply {CUMULATIVE}"),
+                "lp_cmdline:superseded lp_cumulative:applied+ lp_uptime:superseded",
+                # It had no time to settle: the former level stands in for it.
+                "lp_cmdline:applied lp_cumulative:quarantined+ lp_uptime:applied",
+                during=[
+                    "lp_cmdline:applied+ lp_cumulative:quarantined lp_uptime:applied+",
+                    "lp_cmdline:applied+ lp_cumulative:quarantined+ lp_uptime:applied+",
+                    "lp_cmdline:applied lp_cumulative:quarantined+ lp_uptime:applied+",
+                ],
+            ),
+        ),
+        prepare=(ctl(f"apply {FIRST} {UPTIME}"), PROVEN + "lp_cmdline", PROVEN + "lp_uptime"),
+    ),
+    Story(
+        "rollback", SETTLED, ("lp_cmdline:superseded lp_cumulative:applied+",),
+        (
+            # Whoever is cut off while the kernel loads it is a suspect, here as anywhere.
+            step(
+                ctl("rollback"), "lp_cmdline:applied+ lp_cumulative:staged",
+                during=["lp_cmdline:quarantined lp_cumulative:applied+"],
+            ),
+            step(
+                ctl("apply lp_cumulative"), "lp_cmdline:superseded lp_cumulative:applied+",
+                during=["lp_cmdline:applied+ lp_cumulative:quarantined"],
+            ),
+        ),
+        prepare=(
+            ctl(f"apply {FIRST}"), PROVEN + "lp_cmdline",
+            ctl(f"apply {CUMULATIVE}"), PROVEN + "lp_cumulative",
+        ),
     ),
     Story(
         "quarantine", SUSPECT, ("lp_cmdline:quarantined+",),
