@@ -269,12 +269,13 @@ def _either(vm: FragileMachine, storage: VolatileDisk) -> bool:
 
 
 def _after_another(worlds: tuple[str, ...]) -> tuple[str, ...]:
-    """What was reapplied by the boot that was cut, too, may be suspected."""
+    """What was loaded by the boot that was cut, too, may be suspected; then what it supersedes stands in for it."""
     found = set(worlds)
     for world in worlds:
         variants = [""]
         for word in world.split():
-            choices = {word, word.replace(":applied+", ":quarantined+")}
+            choices = {word, word.replace(":applied", ":quarantined")}
             variants = [f"{v} {c}".strip() for v in variants for c in sorted(choices)]
         found.update(variants)
+        found.update(v.replace(":superseded", ":applied") for v in variants if ":quarantined+" in v)
     return tuple(sorted(found))
