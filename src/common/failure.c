@@ -56,6 +56,7 @@ static const RefusalEntry refusal_table[_REFUSED_MAX] = {
         [REFUSED_LIMITS_EXCEEDED] = { "LimitsExceeded", EXIT_FAILED, "Too many requests are pending" },
         [REFUSED_STORE_FAILED] = { "StoreFailed", EXIT_FAILED, "The state directory cannot be written" },
         [REFUSED_CANCELED] = { "Canceled", EXIT_FAILED, "The job was canceled" },
+        [REFUSED_NOT_IN_TRANSITION] = { "NotInTransition", EXIT_FAILED, "The patch is not in transition" },
         [REFUSED_READ_ONLY] = { "ReadOnly", EXIT_FAILED, "The file belongs to the vendor and cannot be changed here" },
         [REFUSED_NOT_CONFIRMED] = { "NotConfirmed", EXIT_FAILED, "The patch was not confirmed in time" },
 };

@@ -48,6 +48,7 @@ typedef enum Refusal {
         REFUSED_CANCELED,
         REFUSED_READ_ONLY, /* a vendor's file or certificate, which only the vendor's package can remove */
         REFUSED_NOT_CONFIRMED, /* in the time that the caller of Apply set */
+        REFUSED_NOT_IN_TRANSITION, /* nothing to force */
         _REFUSED_MAX,
 } Refusal;
 

@@ -16,6 +16,7 @@
 #define LP_ACTION_INSPECT "org.livepatch.inspect"
 #define LP_ACTION_APPLY "org.livepatch.apply"
 #define LP_ACTION_REVERT "org.livepatch.revert"
+#define LP_ACTION_FORCE "org.livepatch.force"
 #define LP_ACTION_STAGE "org.livepatch.stage"
 #define LP_ACTION_MANAGE_BOOT "org.livepatch.manage-boot"
 #define LP_ACTION_MANAGE_TRUST "org.livepatch.manage-trust"
@@ -72,4 +73,5 @@
 #define LP_MESSAGE_SUPERSEDED "e332312b0b3f4899950693428d00795f"
 #define LP_MESSAGE_ROLLED_BACK "45f457a285374f19b0078770c5685176"
 #define LP_MESSAGE_FELL_BACK "233a9e04cee843f8803b7171eaea8ba5"
+#define LP_MESSAGE_FORCED "c1524cd05abf4eadaafb29acd8a84fde"
 #define LP_MESSAGE_UNVERIFIED_APPLIED "574662975a40472984b43e9df868fcc0"

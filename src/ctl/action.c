@@ -37,15 +37,25 @@ int action_append_options(sd_bus_message *m, const Options *o) {
                 r = sd_bus_message_append(m, "{sv}", "runtime", "b", options_given(o, OPTION_RUNTIME));
         if (r >= 0 && options_given(o, OPTION_CONFIRM_WITHIN))
                 r = sd_bus_message_append(m, "{sv}", "confirm-within", "t", o->confirm_within_usec);
+        if (r >= 0 && options_given(o, OPTION_STALL_TIMEOUT))
+                r = sd_bus_message_append(m, "{sv}", "stall-timeout", "t", o->stall_timeout_usec);
+        if (r >= 0 && options_given(o, OPTION_ON_STALL))
+                r = sd_bus_message_append(m, "{sv}", "on-stall", "s", o->on_stall);
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
 /* ^C stops the waiting, not the job; then this process ends as one does that is interrupted. */
-static void stop_waiting(const Action *a, const char *job) {
+static void stop_waiting(const Action *a, const char *job, const char *patch) {
         _cleanup_free_ char *text = NULL;
+        int r;
 
-        if (asprintf(&text, "No longer waiting; the job goes on. 'livepatchctl status' shows it; 'busctl call "
-                     LP_BUS_NAME " %s " LP_IFACE_JOB " Cancel' cancels it", job) < 0)
+        if (isempty(patch))
+                r = asprintf(&text, "No longer waiting; the job goes on. 'livepatchctl status' shows it; 'busctl call "
+                             LP_BUS_NAME " %s " LP_IFACE_JOB " Cancel' cancels it", job);
+        else
+                r = asprintf(&text, "No longer waiting; the job goes on. 'livepatchctl status' shows it; 'livepatchctl "
+                             "cancel %s' takes it back", patch);
+        if (r < 0)
                 text = NULL;
         output_error(a->options, text ?: "No longer waiting; the job goes on");
         (void) signal(SIGINT, SIG_DFL);
@@ -66,7 +76,7 @@ bool action_wait(Action *a, const char *job, ActionResult *ret) {
         }
         r = client_job_wait(a->client, job, &outcome, &ret->error);
         if (outcome.interrupted)
-                stop_waiting(a, job);
+                stop_waiting(a, job, outcome.patch);
         if (outcome.patch)
                 (void) free_and_strdup(&ret->patch, outcome.patch);
         if (r != 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Waiting for a job of livepatchd to end. */
 
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -11,11 +12,16 @@
 #include "common/types.h"
 #include "ctl/client-job.h"
 #include "ctl/client-json.h"
+#include "ctl/job-blockers.h"
 #include "ctl/json-util.h"
 #include "ctl/progress.h"
 
 /* How often the line of progress is drawn anew, and a patch's state is looked at after a restart of livepatchd. */
 #define TICK_MSEC 1000
+
+/* Whoever watches is told who holds the job up, when it has waited this long; and again when they have become fewer. */
+#define BLOCKERS_AFTER_USEC (3 * USEC_PER_SEC)
+#define BLOCKERS_INTERVAL_USEC (5 * USEC_PER_SEC)
 
 typedef struct JobWait {
         Client *client;
@@ -25,6 +31,8 @@ typedef struct JobWait {
         bool went_away;
         int signal_fd;
         Progress progress;
+        uint64_t next_blockers_usec;
+        uint64_t n_blockers; /* when they were asked for */
 } JobWait;
 
 void job_outcome_done(JobOutcome *outcome) {
@@ -232,6 +240,41 @@ static int follow_state(JobWait *w, JobOutcome *ret, CtlError *e) {
         }
 }
 
+/* The job may go on for hours: whoever waits is let go, as when a time limit has passed. */
+static int finish_stalled(JobWait *w, JobOutcome *ret, CtlError *e) {
+        const char *patch = json_text(w->job, "patch");
+        _cleanup_free_ char *blockers = job_blockers_name(w->client, patch);
+
+        if (set_outcome(ret, w, "stalled") < 0)
+                return ctl_error_oom(e);
+        if (json_number(w->job, "tasks_total") == 0)
+                ctl_error_set(e, REFUSED_STALLED, "The transition of another patch, which something other than "
+                              "livepatchd began, has stalled, and the job waits for its end.");
+        else
+                ctl_error_set(e, REFUSED_STALLED, "The transition of patch '%s' has stalled: %" PRIu64 " of %" PRIu64
+                              " tasks have not switched%s%s. The job goes on.", isempty(patch) ? "?" : patch,
+                              json_number(w->job, "tasks_pending"), json_number(w->job, "tasks_total"),
+                              blockers ? ": " : "", strempty(blockers));
+        ctl_error_add_hint(e, "'livepatchctl blockers' tells more.");
+        if (!isempty(patch))
+                ctl_error_add_hint(e, "'livepatchctl cancel %s' takes it back.", patch);
+        return e->exit_code;
+}
+
+static void look_for_blockers(JobWait *w) {
+        uint64_t pending = json_number(w->job, "tasks_pending"), elapsed = progress_elapsed_usec(&w->progress);
+        _cleanup_free_ char *blockers = NULL;
+
+        if (!w->progress.enabled || pending == w->n_blockers ||
+            elapsed < MAX(w->next_blockers_usec, BLOCKERS_AFTER_USEC))
+                return;
+        w->n_blockers = pending;
+        w->next_blockers_usec = elapsed + BLOCKERS_INTERVAL_USEC;
+        if (pending > 0)
+                blockers = job_blockers_name(w->client, json_text(w->job, "patch"));
+        (void) json_object_set_new(w->job, "waiting_for", json_string(strempty(blockers)));
+}
+
 static int wait_loop(JobWait *w, JobOutcome *ret, CtlError *e) {
         for (;;) {
                 int r = process(w);
@@ -242,6 +285,9 @@ static int wait_loop(JobWait *w, JobOutcome *ret, CtlError *e) {
                         return finish(w, ret, e);
                 if (w->went_away)
                         return follow_state(w, ret, e);
+                if (json_flag(w->job, "stalled"))
+                        return finish_stalled(w, ret, e);
+                look_for_blockers(w);
                 progress_draw(&w->progress, w->job);
                 r = wait_for_news(w);
                 if (r < 0)

@@ -120,6 +120,11 @@ static int send_call(Client *c, const ClientCall *call, sd_bus_message **ret_rep
         r = sd_bus_message_new_method_call(c->bus, &m, LP_BUS_NAME, call->path, call->interface, call->member);
         if (r < 0)
                 return r;
+        if (call->silent) {
+                r = sd_bus_message_set_allow_interactive_authorization(m, false);
+                if (r < 0)
+                        return r;
+        }
         if (call->strings) {
                 r = sd_bus_message_append_strv(m, (char **) call->strings);
                 if (r < 0)

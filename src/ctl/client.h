@@ -26,6 +26,7 @@ typedef struct ClientCall {
         const char *interface;
         const char *member;
         bool action; /* changes something: may ask for a password, may take as long as it takes, is never repeated */
+        bool silent; /* nobody is asked for a password: it is denied, then */
         char *const *strings; /* an array of strings that comes before the other arguments; NULL: there is none */
         int (*append)(sd_bus_message *m, const Options *o); /* what comes behind them; NULL: nothing */
 } ClientCall;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/string-util.h"
+#include "common/types.h"
 #include "ctl/options.h"
 #include "ctl/terminal.h"
 
@@ -22,6 +23,10 @@ static const OptionHelp option_table[] = {
         { OPTION_CONFIRM_WITHIN, "--confirm-within", "   --confirm-within=TIME",
           "Revert it after this time (10min, 1h) unless it is confirmed" },
         { OPTION_DISABLE_SERVICE, "--disable-service", "   --disable-service", "Then disable kpatch.service" },
+        { OPTION_STALL_TIMEOUT, "--stall-timeout", "   --stall-timeout=TIME",
+          "How long the transition may take: 90s, 10min, infinity" },
+        { OPTION_ON_STALL, "--on-stall", "   --on-stall=WHAT", "What to do when it takes longer: wait or revert" },
+        { OPTION_YES, "--yes", "   --yes", "Do not ask" },
         { OPTION_LINES, "--lines", "-n --lines=N", "Only the last N entries" },
         { OPTION_FOLLOW, "--follow", "-f --follow", "Go on with new entries as they come" },
 };
@@ -111,6 +116,26 @@ static int parse_confirm_within(const char *s, Options *o) {
         return 0;
 }
 
+static int parse_stall_timeout(const char *s, Options *o) {
+        if (parse_duration(s, &o->stall_timeout_usec) < 0 || o->stall_timeout_usec == 0) {
+                (void) fprintf(stderr, "livepatchctl: --stall-timeout= takes a time span such as 90s or 10min, or "
+                               "infinity, not '%s'\n", s);
+                return -EINVAL;
+        }
+        o->given |= OPTION_STALL_TIMEOUT;
+        return 0;
+}
+
+static int parse_on_stall(const char *s, Options *o) {
+        if (on_stall_from_string(s) < 0) {
+                (void) fprintf(stderr, "livepatchctl: --on-stall= takes wait or revert, not '%s'\n", s);
+                return -EINVAL;
+        }
+        o->on_stall = s;
+        o->given |= OPTION_ON_STALL;
+        return 0;
+}
+
 static int parse_host(const char *s, Options *o) {
         /* It becomes an argument of ssh(1), which must not take it for an option. */
         if (!*s || *s == '-') {
@@ -133,6 +158,9 @@ enum {
         LONG_NO_BLOCK,
         LONG_CONFIRM_WITHIN,
         LONG_DISABLE_SERVICE,
+        LONG_STALL_TIMEOUT,
+        LONG_ON_STALL,
+        LONG_YES,
 };
 
 static const struct option long_options[] = {
@@ -151,6 +179,9 @@ static const struct option long_options[] = {
         { "no-block", no_argument, NULL, LONG_NO_BLOCK },
         { "confirm-within", required_argument, NULL, LONG_CONFIRM_WITHIN },
         { "disable-service", no_argument, NULL, LONG_DISABLE_SERVICE },
+        { "stall-timeout", required_argument, NULL, LONG_STALL_TIMEOUT },
+        { "on-stall", required_argument, NULL, LONG_ON_STALL },
+        { "yes", no_argument, NULL, LONG_YES },
         { "lines", required_argument, NULL, 'n' },
         { "follow", no_argument, NULL, 'f' },
         {},
@@ -198,6 +229,9 @@ static bool set_flag(int c, Options *o) {
         case LONG_NO_BLOCK:
                 o->given |= OPTION_NO_BLOCK;
                 return true;
+        case LONG_YES:
+                o->given |= OPTION_YES;
+                return true;
         default:
                 return false;
         }
@@ -213,6 +247,10 @@ static int set_option(int c, const char *argument, Options *o) {
                 return parse_lines(argument, o);
         case LONG_CONFIRM_WITHIN:
                 return parse_confirm_within(argument, o);
+        case LONG_STALL_TIMEOUT:
+                return parse_stall_timeout(argument, o);
+        case LONG_ON_STALL:
+                return parse_on_stall(argument, o);
         case LONG_JSON:
                 return parse_json_mode(argument, &o->json);
         case LONG_COLOR:

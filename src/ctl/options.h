@@ -22,6 +22,9 @@ enum {
         OPTION_FOLLOW = 1 << 4,
         OPTION_CONFIRM_WITHIN = 1 << 5,
         OPTION_DISABLE_SERVICE = 1 << 6,
+        OPTION_STALL_TIMEOUT = 1 << 7,
+        OPTION_ON_STALL = 1 << 8,
+        OPTION_YES = 1 << 9,
 };
 
 typedef struct Options {
@@ -39,6 +42,8 @@ typedef struct Options {
         uint32_t given; /* which OPTION_* were */
         unsigned lines;
         uint64_t confirm_within_usec;
+        uint64_t stall_timeout_usec;
+        const char *on_stall;
 } Options;
 
 static inline bool options_given(const Options *o, uint32_t option) {

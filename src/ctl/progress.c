@@ -48,12 +48,14 @@ static const char *activity(const json_t *job) {
 char *progress_describe(const json_t *job) {
         const char *patch = json_text(job, "patch"), *subject = isempty(patch) ? "patches" : patch;
         uint64_t total = json_number(job, "tasks_total"), pending = json_number(job, "tasks_pending");
+        const char *blockers = json_text(job, "waiting_for");
         char *text;
         int r;
 
         if (total > 0)
-                r = asprintf(&text, "%s: %s, %" PRIu64 " of %" PRIu64 " tasks switched", subject, activity(job),
-                             total - MIN(pending, total), total);
+                r = asprintf(&text, "%s: %s, %" PRIu64 " of %" PRIu64 " tasks switched%s%s%s", subject, activity(job),
+                             total - MIN(pending, total), total, json_flag(job, "stalled") ? ", stalled" : "",
+                             isempty(blockers) ? "" : ", waiting for ", blockers);
         else
                 r = asprintf(&text, "%s: %s", subject, activity(job));
         return r < 0 ? NULL : text;
@@ -75,13 +77,17 @@ void progress_begin(Progress *p, const Options *o) {
         };
 }
 
+uint64_t progress_elapsed_usec(const Progress *p) {
+        return now_usec() - p->begun_usec;
+}
+
 void progress_draw(Progress *p, const json_t *job) {
         _cleanup_free_ char *text = NULL;
         unsigned columns, rows;
 
         if (!p->enabled || !terminal_size(STDERR_FILENO, &columns, &rows))
                 return;
-        text = progress_text(job, now_usec() - p->begun_usec);
+        text = progress_text(job, progress_elapsed_usec(p));
         if (!text)
                 return;
         /* One column stays free: a full line would wrap, and could not be cleared. */

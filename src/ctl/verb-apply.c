@@ -95,10 +95,19 @@ static void apply_one(Action *a, const char *argument, ActionResult *result) {
                 describe_applied(a, result);
 }
 
+/* The words go through the other machine's shell: nothing of what was typed is among them. */
+static void print_stall_timeout(uint64_t usec, char *word, size_t size) {
+        if (usec == USEC_INFINITY)
+                (void) snprintf(word, size, "--stall-timeout=infinity");
+        else
+                (void) snprintf(word, size, "--stall-timeout=%" PRIu64 "us", usec);
+}
+
 static int apply_remote(const Options *o, char **files) {
         _cleanup_free_ char *confirm_within = NULL;
-        char *words[5], **p = words;
         char apply[] = "apply", runtime[] = "--runtime", no_block[] = "--no-block";
+        char on_stall[sizeof("--on-stall=revert")], timeout[sizeof("--stall-timeout=18446744073709551615us")];
+        char *words[7], **p = words;
 
         *p++ = apply;
         if (options_given(o, OPTION_RUNTIME))
@@ -112,6 +121,14 @@ static int apply_remote(const Options *o, char **files) {
                         return CTL_EXIT_FAILED;
                 }
                 *p++ = confirm_within;
+        }
+        if (options_given(o, OPTION_STALL_TIMEOUT)) {
+                print_stall_timeout(o->stall_timeout_usec, timeout, sizeof(timeout));
+                *p++ = timeout;
+        }
+        if (options_given(o, OPTION_ON_STALL)) {
+                (void) snprintf(on_stall, sizeof(on_stall), "--on-stall=%s", o->on_stall);
+                *p++ = on_stall;
         }
         *p = NULL;
         return remote_run_with_file(o, words, files);
@@ -137,6 +154,6 @@ const Verb verb_apply = {
                 "With --confirm-within= it is reverted by itself, unless 'confirm' comes in time.\n",
         .min_arguments = 1,
         .max_arguments = VERB_ANY_NUMBER,
-        .options = OPTION_RUNTIME | OPTION_NO_BLOCK | OPTION_CONFIRM_WITHIN,
+        .options = OPTION_RUNTIME | OPTION_NO_BLOCK | OPTION_CONFIRM_WITHIN | OPTION_STALL_TIMEOUT | OPTION_ON_STALL,
         .run = run_apply,
 };

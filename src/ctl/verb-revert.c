@@ -6,7 +6,20 @@
 #include "ctl/action.h"
 #include "ctl/verbs.h"
 
+/* Switched off by force, it stays loaded: its functions are not in use, but that is not all that was asked for. */
+static bool is_left_loaded(Action *a, const char *name) {
+        _cleanup_ctl_error_ CtlError ignored = {};
+        json_auto_t *patch = NULL;
+
+        return client_get_patch_properties(a->client, name, &patch, &ignored) == 0 &&
+               streq(json_text(patch, "state"), "disabled");
+}
+
 static void describe_reverted(Action *a, const char *name, ActionResult *result) {
+        if (is_left_loaded(a, name))
+                output_warning(a->options,
+                               "The kernel keeps the module of patch '%s', as its transition was forced or something "
+                               "else uses it; no build of '%s' can be applied before the next reboot.", name, name);
         if (options_given(a->options, OPTION_RUNTIME))
                 action_succeed(result, "done", STYLE_GOOD,
                                "Patch '%s' is reverted; what happens at the next boot has not changed.", name);
@@ -49,6 +62,6 @@ const Verb verb_revert = {
                 "is no failure.\n",
         .min_arguments = 1,
         .max_arguments = VERB_ANY_NUMBER,
-        .options = OPTION_RUNTIME | OPTION_NO_BLOCK,
+        .options = OPTION_RUNTIME | OPTION_NO_BLOCK | OPTION_STALL_TIMEOUT | OPTION_ON_STALL,
         .run = run_revert,
 };

@@ -65,10 +65,6 @@ static const char *text_origin(const Patch *p) {
         return origin_to_string(patch_is_loaded(p) || p->klp ? ORIGIN_EXTERNAL : ORIGIN_LOCAL);
 }
 
-static const char *text_failure_reason(const Patch *p) {
-        return p->runtime ? p->runtime->failure_text : NULL;
-}
-
 static const char *text_superseded_by(const Patch *p) {
         return p->superseded_by;
 }
@@ -96,7 +92,7 @@ static const struct {
         { "Replace", text_replace },
         { "Severity", text_empty },
         { "Origin", text_origin },
-        { "FailureReason", text_failure_reason },
+        { "FailureReason", patch_failure_reason },
         { "QuarantineReason", patch_quarantine_reason },
         { "SupersededBy", text_superseded_by },
 };

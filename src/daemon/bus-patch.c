@@ -178,6 +178,25 @@ static int method_set_reapply(sd_bus_message *m, void *userdata, sd_bus_error *e
         return bus_request_begun(&request, r, &failure, error);
 }
 
+/* Nothing else forces a transition: never by itself, never as the answer to a stall. */
+static int method_force(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_(bus_request_freep) BusRequest *request = NULL;
+        _cleanup_failure_ Failure failure = {};
+        _cleanup_free_ char *id = NULL;
+        uid_t uid;
+        Bus *bus;
+        int r;
+
+        r = bus_message_read_options(m, (const BusOption[]) { {} }, error);
+        if (r < 0)
+                return r;
+        r = bus_patch_begin(userdata, m, &bus, &id, &uid, &request, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = manager_force(bus->manager, id, uid, bus_request_reply_empty, request, &failure);
+        return bus_request_begun(&request, r, &failure, error);
+}
+
 static int method_clear_quarantine(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         _cleanup_(bus_request_freep) BusRequest *request = NULL;
         _cleanup_failure_ Failure failure = {};
@@ -235,6 +254,10 @@ static const sd_bus_vtable patch_methods_vtable[] = {
                                  "aa{sv}", SD_BUS_PARAM(blockers),
                                  bus_method_list_blockers, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Adopt", "", "", method_adopt, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_NAMES("Force",
+                                 "a{sv}", SD_BUS_PARAM(options),
+                                 "", ,
+                                 method_force, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("ClearQuarantine", "", "", method_clear_quarantine, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };

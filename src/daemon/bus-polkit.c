@@ -78,6 +78,7 @@ static const struct {
         /* It loads nothing: it decides what the next boot applies. */
         { LP_IFACE_PATCH, "Adopt", LP_ACTION_MANAGE_BOOT },
         { LP_IFACE_PATCH, "Apply", LP_ACTION_APPLY },
+        { LP_IFACE_PATCH, "Force", LP_ACTION_FORCE },
         { LP_IFACE_PATCH, "ListBlockers", LP_ACTION_INSPECT },
         { LP_IFACE_PATCH, "Remove", LP_ACTION_MANAGE_BOOT },
         { LP_IFACE_PATCH, "Revert", LP_ACTION_REVERT },

@@ -105,6 +105,9 @@ int manager_confirm(Manager *manager, const char *patch_id, uid_t uid, ManagerRe
 /* Lets a quarantined build be loaded again. */
 int manager_clear_quarantine(Manager *manager, const char *patch_id, uid_t uid, ManagerReply reply, void *userdata,
                              Failure *f);
+/* Ends the transition that the patch is in, although tasks still use the code of before. Replies when the kernel was
+ * told; the end comes within a second or so. */
+int manager_force(Manager *manager, const char *patch_id, uid_t uid, ManagerReply reply, void *userdata, Failure *f);
 /* All patches of this kernel that are to be reapplied and are not applied, in order, one after the other; the job fails
  * if any of them does, but goes on. */
 int manager_reapply(Manager *manager, uid_t uid, ManagerReply reply, void *userdata, Failure *f);

@@ -42,7 +42,8 @@ static void end_removed(Operation *operation) {
                 operation_end(operation, JOB_RESULT_DONE, NULL);
 }
 
-static void log_reverted(const Operation *operation) {
+static void log_reverted(const Operation *operation, bool left_loaded) {
+        const char *kept = left_loaded ? "; the kernel keeps its module until the next reboot" : "";
         bool removed = operation->type == JOB_REMOVE;
         LogField fields[] = {
                 { LP_FIELD_PATCH, operation->name },
@@ -57,12 +58,12 @@ static void log_reverted(const Operation *operation) {
                           operation->release);
         else if (operation->options.expired)
                 log_event(LOG_WARNING, LP_MESSAGE_NOT_CONFIRMED, fields,
-                          "Reverted '%s' on kernel %s, because nobody confirmed it in time", operation->name,
-                          operation->release);
+                          "Reverted '%s' on kernel %s, because nobody confirmed it in time%s", operation->name,
+                          operation->release, kept);
         else
-                log_event(LOG_NOTICE, removed ? LP_MESSAGE_REMOVED : LP_MESSAGE_REVERTED, fields,
-                          removed ? "Removed '%s' of kernel %s" : "Reverted '%s' on kernel %s", operation->name,
-                          operation->release);
+                log_event(left_loaded ? LOG_WARNING : LOG_NOTICE, removed ? LP_MESSAGE_REMOVED : LP_MESSAGE_REVERTED,
+                          fields, "%s '%s' %s kernel %s%s", removed ? "Removed" : "Reverted", operation->name,
+                          removed ? "of" : "on", operation->release, kept);
 }
 
 static void on_forgotten(void *userdata, Transaction *transaction) {
@@ -73,7 +74,7 @@ static void on_forgotten(void *userdata, Transaction *transaction) {
         operation_take_runtime(operation, transaction);
         if (transaction->failure.code != 0)
                 return end_failed(operation, &transaction->failure);
-        log_reverted(operation);
+        log_reverted(operation, transaction->left_loaded);
         if (transaction->record_is_gone) {
                 manager_set_record(manager, operation->patch_id, NULL);
                 return end_removed(operation);

@@ -228,6 +228,15 @@ int patch_refresh(Patch *patch, int root_fd) {
         return r < 0 ? r : changed | r;
 }
 
+const char *patch_failure_reason(const Patch *patch) {
+        bool off = patch->state == PATCH_DISABLED || patch->state == PATCH_SUPERSEDED;
+
+        if (off && !patch->job && patch_is_kept_by_kernel(patch))
+                return "It is switched off, but the kernel keeps its module, because its transition was forced or "
+                       "something else uses it; until the next reboot it can be neither unloaded nor applied again";
+        return patch->runtime ? patch->runtime->failure_text : NULL;
+}
+
 bool patch_id_parse(const char *id, char **ret_name, char **ret_release) {
         const char *at = strchr(id, '@');
         _cleanup_free_ char *name = at ? strndup(id, (size_t) (at - id)) : strdup(id);

@@ -76,6 +76,12 @@ bool patch_is_ours(const Patch *patch);
 static inline bool patch_is_loaded(const Patch *patch) {
         return patch->module.present;
 }
+/* Switched off, and the kernel keeps its module: its transition was forced, or something else uses it. */
+static inline bool patch_is_kept_by_kernel(const Patch *patch) {
+        return !patch->klp && patch->module.present && patch->module.refcnt > 0;
+}
+/* Why it could not be applied, or why it is still loaded; NULL: nothing is wrong. */
+const char *patch_failure_reason(const Patch *patch);
 static inline bool patch_in_transition(const Patch *patch) {
         return patch->klp && patch->klp->transition;
 }

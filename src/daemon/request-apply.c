@@ -72,6 +72,16 @@ static int judge_loaded(Request *request, const Patch *patch) {
         return judge_applied(request, patch);
 }
 
+/* Another module of the name cannot be loaded as long as this one is there (add_unformed_module() in
+ * kernel/module/main.c). */
+static int refuse_kept(Request *request, const Patch *patch) {
+        return failure_set(&request->failure, REFUSED_CONFLICT,
+                           "The kernel keeps the module of '%s' although its patch is switched off. That passes in a "
+                           "moment, unless its transition was forced: then no build of '%s' can be applied before the "
+                           "next reboot. Nothing was changed. If 'livepatchctl show %s' still says so in a minute, "
+                           "reboot, or apply a fix under another name", patch->name, patch->name, patch->name);
+}
+
 static int queue_apply(Request *request, const char *patch_id) {
         JobParameters parameters = {
                 .type = JOB_APPLY,
@@ -120,6 +130,8 @@ int request_judge_apply(Request *request) {
                 return failure_oom(&request->failure);
         if (patch->klp && !patch->job)
                 return judge_loaded(request, patch);
+        if (!patch->job && patch_is_kept_by_kernel(patch))
+                return refuse_kept(request, patch);
         r = request->options.confirm_within_usec != 0 ?
                     confirm_check_apply(manager, request->candidate, &request->failure) :
                     0;

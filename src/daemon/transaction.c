@@ -81,6 +81,19 @@ static int unload(Transaction *t, Failure *f) {
         }
 }
 
+/* A patch that was switched off by force keeps its module for good (klp_force_transition() in
+ * kernel/livepatch/transition.c): its functions are not in use, which is what matters. */
+static int unload_or_leave(Transaction *t, Failure *f) {
+        int r = unload(t, f);
+        bool enabled, in_transition;
+
+        if (r != REFUSED_BUSY || klp_sysfs_read_state(t->root_fd, t->name, &enabled, &in_transition) != -ENOENT)
+                return r;
+        t->left_loaded = true;
+        failure_done(f);
+        return 0;
+}
+
 static int insert(Transaction *t, Failure *f) {
         KernelModule module = {};
         int r = kernel_module_read(t->root_fd, t->name, &module);
@@ -113,7 +126,9 @@ static int act(Transaction *t, Failure *f) {
         case KERNEL_ACTION_ENABLE:
                 return klp_sysfs_set_enabled(t->root_fd, t->name, true, f);
         case KERNEL_ACTION_UNLOAD:
-                return unload(t, f);
+                return unload_or_leave(t, f);
+        case KERNEL_ACTION_FORCE:
+                return klp_sysfs_force_transition(t->root_fd, t->name, f);
         }
         return -EINVAL;
 }

@@ -15,7 +15,8 @@ typedef enum KernelAction {
         KERNEL_ACTION_INSERT, /* candidate; unloads a disabled module of the name first */
         KERNEL_ACTION_DISABLE,
         KERNEL_ACTION_ENABLE, /* only to reverse an unpatching transition */
-        KERNEL_ACTION_UNLOAD,
+        KERNEL_ACTION_UNLOAD, /* what is off, and kept by the kernel nevertheless, is left_loaded */
+        KERNEL_ACTION_FORCE,  /* the transition that is under way */
 } KernelAction;
 
 typedef struct Transaction Transaction;
@@ -52,6 +53,7 @@ struct Transaction {
 
         /* The outcome. */
         Failure failure; /* code 0: all done, but perhaps for the runtime record */
+        bool left_loaded; /* the kernel keeps the module: its patch was forced, or something else uses it */
         bool record_is_gone;       /* forgotten, or taken back and nothing stood behind it */
         bool record_before_stands; /* it was written, and not taken back */
         GuardRecord *guard;        /* what is on disk now, if guard_changed; NULL: nothing */

@@ -300,3 +300,18 @@ int kernel_refusal_explain_enabled(int error, const char *name, bool enabling, F
                                    strerror(abs(error)));
         }
 }
+
+/* kernel/livepatch/core.c, force_store(): EINVAL when another patch is in transition, or none. */
+int kernel_refusal_explain_force(int error, const char *name, Failure *f) {
+        switch (abs(error)) {
+        case EINVAL:
+        case ENOENT:
+        case ENODEV:
+                return failure_set(f, REFUSED_NOT_IN_TRANSITION,
+                                   "'%s' is not in transition, or not any more, so there is nothing to force. Nothing "
+                                   "was changed. 'livepatchctl status' shows what state it is in", name);
+        default:
+                return failure_set(f, -abs(error), "Failed to force the transition of '%s': %s. It goes on as before",
+                                   name, strerror(abs(error)));
+        }
+}

@@ -12,7 +12,8 @@
 int kernel_refusal_explain_insert(int error, const char *name, const KernelInfo *info, char *const *log_lines,
                                   Failure *f);
 
-/* The same for delete_module(2) and for writing `enabled`. -ENOENT: the module is not loaded, the patch is not active;
- * -EINVAL: it has this value already. */
+/* The same for delete_module(2) and for writing `enabled` and `force`. -ENOENT: the module is not loaded, the patch is
+ * not active; -EINVAL: it has this value already; REFUSED_NOT_IN_TRANSITION: there is nothing to force. */
 int kernel_refusal_explain_remove(int error, const char *name, Failure *f);
 int kernel_refusal_explain_enabled(int error, const char *name, bool enabling, Failure *f);
+int kernel_refusal_explain_force(int error, const char *name, Failure *f);

@@ -320,3 +320,15 @@ int klp_sysfs_set_enabled(int root_fd, const char *name, bool enabled, Failure *
         r = write_string_at(root_fd, path, enabled ? "1" : "0");
         return r < 0 ? kernel_refusal_explain_enabled(r, name, enabled, f) : 0;
 }
+
+/* force_store() in kernel/livepatch/core.c; the file exists since 4.15. */
+int klp_sysfs_force_transition(int root_fd, const char *name, Failure *f) {
+        char path[SYSFS_PATH_MAX];
+        int r;
+
+        if (!module_name_is_valid(name))
+                return failure_set(f, -EINVAL, "'%s' is not the name of a kernel module", name);
+        (void) snprintf(path, sizeof(path), KLP_DIR "/%s/force", name);
+        r = write_string_at(root_fd, path, "1");
+        return r < 0 ? kernel_refusal_explain_force(r, name, f) : 0;
+}

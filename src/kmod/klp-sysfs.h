@@ -59,3 +59,8 @@ int klp_sysfs_transition_owner(int root_fd, char **ret);
  * loop. During this patch's own transition it reverses it. Errors as kernel.md section 1: -EINVAL value is current,
  * -EBUSY another patch is in transition (REFUSED_BUSY), -ENOENT/-ENODEV it is gone. */
 int klp_sysfs_set_enabled(int root_fd, const char *name, bool enabled, Failure *f);
+
+/* Writes `force`: all tasks count as switched, those that still use the code of before included. What the transition
+ * switches off keeps its module loaded until the next reboot. REFUSED_NOT_IN_TRANSITION when there is nothing to force.
+ * For a worker. */
+int klp_sysfs_force_transition(int root_fd, const char *name, Failure *f);

@@ -180,6 +180,12 @@ class Patch(Properties):
         log_call('Remove', name=self.properties['Name'], options=check_options(options, []))
         self.manager.forget(self)
 
+    @dbus.service.method(PATCH, in_signature='a{sv}')
+    def Force(self, options):
+        log_call('Force', name=self.properties['Name'], options=check_options(options, []))
+        if self.properties['State'] not in ('applying', 'reverting'):
+            raise Refused('NotInTransition', f'Patch {self.properties["Name"]} is not in transition')
+
     @dbus.service.method(PATCH)
     def ClearQuarantine(self):
         if self.properties['State'] != 'quarantined':

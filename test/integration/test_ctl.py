@@ -468,7 +468,7 @@ class Applying(CtlTest):
         _, err = p.communicate(timeout=TIMEOUT)
         self.assertEqual(p.returncode, -signal.SIGINT)
         self.assertIn('the job goes on', err)
-        self.assertIn('/org/livepatch/job/1', err)
+        self.assertIn('livepatchctl cancel lp_new', err)
         self.assertEqual(self.json('status')['jobs'][0]['state'], 'running')
         self.assertEqual(self.calls('Cancel'), [])
 

@@ -47,7 +47,7 @@ class Completion(unittest.TestCase):
 
     def test_verbs(self):
         self.assertEqual(self.complete('st'), ['stage', 'status'])
-        self.assertEqual(len(self.complete('')), 23)
+        self.assertEqual(len(self.complete('')), 25)
         self.assertEqual(self.complete('nothing'), [])
         self.assertEqual(self.complete('--json', '=', 'short', 'st'), ['stage', 'status'])
         self.assertEqual(self.complete('help', 'rev'), ['revert'])

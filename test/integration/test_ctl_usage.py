@@ -10,7 +10,7 @@ from pathlib import Path
 
 CTL = os.environ.get('LIVEPATCHCTL', 'livepatchctl')
 VERBS = ['status', 'list', 'show', 'inspect', 'apply', 'confirm', 'stage', 'revert', 'remove', 'enable', 'disable',
-         'reapply', 'trust', 'log', 'monitor', 'help', 'version']
+         'reapply', 'cancel', 'force', 'trust', 'log', 'monitor', 'help', 'version']
 OPTIONS = ['--help', '--version', '--host', '--json', '--full', '--quiet', '--no-pager', '--no-legend',
            '--no-ask-password', '--color', '--runtime', '--reapply', '--no-block', '--confirm-within', '--lines',
            '--follow']

@@ -253,10 +253,12 @@ def check_actions(root: Path) -> list[str]:
     problems += compare("names.h", actions, API_PAGE, re.findall(r"^\|  (org\.livepatch\.[\w-]+)$", section, re.M))
     for action in policy.iter("action"):
         defaults = [d.text for d in action.find("defaults") or []]
-        if defaults != ["auth_admin", "auth_admin", "auth_admin_keep"]:
+        # What cannot be undone is asked for each time.
+        kept = "auth_admin" if action.get("id") == "org.livepatch.force" else "auth_admin_keep"
+        if defaults != ["auth_admin", "auth_admin", kept]:
             problems.append(f"{action.get('id')}: defaults are {defaults}")
         details = re.findall(r"\$\((\w+)\)", action.findtext("message", ""))
-        if details and (details != ["patch"] or action.get("id") != "org.livepatch.revert"):
+        if details and (details != ["patch"] or action.get("id") not in ("org.livepatch.revert", "org.livepatch.force")):
             problems.append(f"{action.get('id')}: the daemon does not always send {details}")
     return problems
 

@@ -11,6 +11,9 @@ const char *fake_tree_scratch(void);
 /* In the directory of a patch that another one has replaced, until it goes. */
 #define FAKE_REPLACED "replaced"
 
+/* In the directory of a module whose reference the kernel keeps, since its patch was forced. */
+#define FAKE_FORCED "forced"
+
 /* Creates a file with its parents. */
 int fake_tree_write(int dir_fd, const char *path, const void *data, size_t size);
 int fake_tree_write_text(int dir_fd, const char *path, const char *text);

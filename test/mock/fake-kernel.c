@@ -162,6 +162,8 @@ static int create_patch(int root_fd, int dir_fd, const ModuleInfo *info) {
         if (r >= 0)
                 r = fake_tree_write_text(dir_fd, "enabled", "1\n");
         if (r >= 0)
+                r = fake_tree_write_text(dir_fd, "force", "0\n");
+        if (r >= 0)
                 r = fake_tree_write_text(dir_fd, "transition", "1\n");
         return r;
 }
@@ -271,14 +273,17 @@ int fake_kernel_unload(int root_fd, const char *name) {
 
 /* The directory first, the reference after it (kernel/livepatch/core.c, klp_free_patch_finish()). */
 static int drop_patch(int root_fd, const char *name) {
-        _cleanup_free_ char *refcnt = NULL;
+        _cleanup_free_ char *refcnt = NULL, *forced = NULL;
         int r = disappear(root_fd, "sys/kernel/livepatch", name);
 
         if (r < 0)
                 return r;
         refcnt = fake_tree_format("sys/module/%s/refcnt", name);
-        if (!refcnt)
+        forced = fake_tree_format("sys/module/%s/" FAKE_FORCED, name);
+        if (!refcnt || !forced)
                 return -ENOMEM;
+        if (exists_at(root_fd, forced))
+                return 0;
         return fake_kernel_set_attribute(root_fd, refcnt, "0\n");
 }
 
@@ -306,6 +311,28 @@ static int other_patches_do(int root_fd, const char *name, int (*function)(int r
                         return r;
         }
         return n < 0 ? n : 0;
+}
+
+static int keep_module(int root_fd, const char *name) {
+        _cleanup_free_ char *forced = fake_tree_format("sys/module/%s/" FAKE_FORCED, name);
+
+        return forced ? fake_tree_write_text(root_fd, forced, "1\n") : -ENOMEM;
+}
+
+/* What is being removed keeps its module (klp_force_transition() in kernel/livepatch/transition.c). */
+int fake_kernel_force(int root_fd, const KlpPatch *patch) {
+        _cleanup_free_ char *force = fake_tree_format("sys/kernel/livepatch/%s/force", patch->name);
+        int r = force ? fake_kernel_set_attribute(root_fd, force, "0\n") : -ENOMEM;
+
+        if (r < 0)
+                return r;
+        if (!patch->enabled)
+                r = keep_module(root_fd, patch->name);
+        else if (patch->replace == TRISTATE_YES)
+                r = other_patches_do(root_fd, patch->name, keep_module);
+        if (r >= 0)
+                r = fake_kernel_log(root_fd, 4, "livepatch: forcing remaining tasks to the patched state");
+        return r < 0 ? r : fake_kernel_finish_transition(root_fd, patch->name, patch->enabled);
 }
 
 static int drop_replaced(int root_fd, const char *name) {

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "common/macro.h"
+#include "kmod/klp-sysfs.h"
 #include "kmod/module-elf.h"
 
 /* What a kernel has when it has just booted; existing files are left alone. release: of the fake kernel. */
@@ -34,6 +35,9 @@ int fake_kernel_unload(int root_fd, const char *name);
 
 /* The end of a transition: the log says so, a replaced patch or one switched off goes away. */
 int fake_kernel_finish_transition(int root_fd, const char *name, bool patching);
+
+/* As a write to `force` does; the patch is in transition. */
+int fake_kernel_force(int root_fd, const KlpPatch *patch);
 
 /* The first n_switched fake threads have patch_state == target, the others not; target -1: all are -1. */
 int fake_kernel_set_tasks(int root_fd, int target, unsigned n_switched);

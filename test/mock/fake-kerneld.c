@@ -59,6 +59,13 @@ static int transition_follow(int root_fd, Transition *t) {
         return r;
 }
 
+static bool is_forced(int root_fd, const KlpPatch *patch) {
+        _cleanup_free_ char *path = fake_tree_format("sys/kernel/livepatch/%s/force", patch->name);
+        int value;
+
+        return path && read_int_at(root_fd, path, &value) >= 0 && value != 0;
+}
+
 /* What changed since the last look. The loader has logged the start of a patch's first transition itself. */
 static int patch_in_transition(int root_fd, Transition *t, const KlpPatch *patch) {
         bool seen = streq(t->name, patch->name);
@@ -67,6 +74,10 @@ static int patch_in_transition(int root_fd, Transition *t, const KlpPatch *patch
                 if (seen || !patch->enabled)
                         log_start(root_fd, patch->name, patch->enabled);
                 transition_start(t, patch->name, patch->enabled);
+        }
+        if (is_forced(root_fd, patch)) {
+                t->name[0] = '\0';
+                return fake_kernel_force(root_fd, patch);
         }
         return transition_follow(root_fd, t);
 }

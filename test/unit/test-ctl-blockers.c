@@ -5,6 +5,7 @@
 #include "common/string-util.h"
 #include "ctl/blockers-stack.h"
 #include "ctl/blockers-text.h"
+#include "ctl/job-blockers.h"
 #include "test.h"
 
 static json_t *blocker(int tid, const char *advice_text) {
@@ -40,6 +41,29 @@ TEST(advice_is_told_once) {
         ASSERT_CONTAINS(text, "4242");
         ASSERT_CONTAINS(text, "3 tasks have not switched yet.");
         ASSERT_NULL(strstr(text, "are shown"));
+}
+
+static char *names(json_t *blockers) {
+        json_auto_t *owned = blockers;
+
+        ASSERT_NOT_NULL(blockers);
+        return blockers_name(owned);
+}
+
+TEST(in_a_few_words) {
+        _cleanup_free_ char *one = names(json_pack("[{s:s,s:i}]", "comm", "lp_busy", "tid", 7));
+        _cleanup_free_ char *none = names(json_array());
+        _cleanup_free_ char *two = names(json_pack("[{s:s,s:i,s:s,s:i},{s:s,s:i,s:s}]", "comm", "a", "tid", 1, "unit",
+                                                   "session-1.scope", "total", 2, "comm", "nginx", "tid", 2, "unit",
+                                                   "nginx.service"));
+        _cleanup_free_ char *many = names(json_pack("[{s:s,s:i,s:i},{s:s,s:i},{s:s,s:i},{s:s,s:i}]", "comm", "a", "tid",
+                                                    1, "total", 2000, "comm", "b", "tid", 2, "comm", "c", "tid", 3,
+                                                    "comm", "d", "tid", 4));
+
+        ASSERT_NULL(none);
+        ASSERT_STREQ(one, "lp_busy (7)");
+        ASSERT_STREQ(two, "a (1) and nginx.service");
+        ASSERT_STREQ(many, "a (1), b (2), c (3) and 1997 more");
 }
 
 TEST(more_than_are_listed) {

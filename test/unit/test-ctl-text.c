@@ -144,6 +144,15 @@ TEST(progress_of_a_transition) {
         ASSERT_STREQ(text, "lp: applying, 120 of 134 tasks switched, 3 s");
 }
 
+TEST(progress_of_a_stall) {
+        _cleanup_free_ char *text = progress("{\"patch\": \"lp\", \"type\": \"revert\", \"state\": \"running\","
+                                             " \"tasks_total\": 134, \"tasks_pending\": 2, \"stalled\": true,"
+                                             " \"waiting_for\": \"lp_busy (12), nginx.service\"}");
+
+        ASSERT_STREQ(text, "lp: reverting, 132 of 134 tasks switched, stalled, waiting for lp_busy (12), "
+                           "nginx.service, 3 s");
+}
+
 TEST(progress_without_numbers) {
         _cleanup_free_ char *queued = progress("{\"patch\": \"lp\", \"type\": \"revert\", \"state\": \"queued\"}");
         _cleanup_free_ char *all = progress("{\"patch\": \"\", \"type\": \"reapply\", \"state\": \"running\"}");

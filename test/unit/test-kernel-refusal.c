@@ -220,6 +220,18 @@ TEST(unloading) {
         ASSERT_CONTAINS(failure_text(&f), "Input/output error");
 }
 
+TEST(forcing) {
+        static const int nothing_to_force[] = { -EINVAL, -ENOENT, -ENODEV };
+        _cleanup_failure_ Failure f = {};
+
+        for (size_t i = 0; i < ELEMENTSOF(nothing_to_force); i++) {
+                ASSERT_EQ(kernel_refusal_explain_force(nothing_to_force[i], "lp_a", &f), REFUSED_NOT_IN_TRANSITION);
+                ASSERT_CONTAINS(failure_text(&f), "Nothing was changed");
+        }
+        ASSERT_EQ(kernel_refusal_explain_force(-EACCES, "lp_a", &f), -EACCES);
+        ASSERT_CONTAINS(failure_text(&f), "Permission denied");
+}
+
 TEST(switching) {
         _cleanup_failure_ Failure f = {};
 

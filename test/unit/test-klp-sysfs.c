@@ -231,3 +231,26 @@ TEST(switching_off_what_is_gone) {
         ASSERT_FALSE(exists_at(test_tmpdir(), KLP "lp"));
         ASSERT_EQ(klp_sysfs_set_enabled(test_tmpdir(), "lp", false, NULL), -ENOENT);
 }
+
+TEST(forcing) {
+        _cleanup_failure_ Failure f = {};
+        _cleanup_free_ char *value = NULL;
+
+        add_patch("lp", "1\n", "1\n");
+        test_write_file(test_tmpdir(), KLP "lp/force", "0\n");
+        ASSERT_EQ(klp_sysfs_force_transition(test_tmpdir(), "lp", &f), 0);
+        ASSERT_EQ(f.code, 0);
+        ASSERT_OK(read_line_at(test_tmpdir(), KLP "lp/force", &value));
+        ASSERT_EQ(value[0], '1');
+}
+
+TEST(forcing_what_is_gone) {
+        _cleanup_failure_ Failure f = {};
+
+        add_dir(KLP);
+        ASSERT_EQ(klp_sysfs_force_transition(test_tmpdir(), "lp", &f), REFUSED_NOT_IN_TRANSITION);
+        ASSERT_CONTAINS(failure_text(&f), "'lp'");
+        ASSERT_FALSE(exists_at(test_tmpdir(), KLP "lp"));
+        ASSERT_EQ(klp_sysfs_force_transition(test_tmpdir(), "../lp", &f), -EINVAL);
+        ASSERT_EQ(klp_sysfs_force_transition(test_tmpdir(), "", NULL), -EINVAL);
+}
