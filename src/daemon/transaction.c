@@ -84,10 +84,12 @@ static int unload(Transaction *t, Failure *f) {
 /* A patch that was switched off by force keeps its module for good (klp_force_transition() in
  * kernel/livepatch/transition.c): its functions are not in use, which is what matters. */
 static int unload_or_leave(Transaction *t, Failure *f) {
+        _cleanup_(kernel_module_done) KernelModule module = {};
         int r = unload(t, f);
         bool enabled, in_transition;
 
-        if (r != REFUSED_BUSY || klp_sysfs_read_state(t->root_fd, t->name, &enabled, &in_transition) != -ENOENT)
+        if (r != REFUSED_BUSY || klp_sysfs_read_state(t->root_fd, t->name, &enabled, &in_transition) != -ENOENT ||
+            kernel_module_read(t->root_fd, t->name, &module) < 0 || module.refcnt <= 0)
                 return r;
         t->left_loaded = true;
         failure_done(f);

@@ -84,6 +84,10 @@ TEST(bad_options) {
         ASSERT_EQ(parse(&o, &args, ARGV(WORD("--lines=4294967296"))), -EINVAL);
         ASSERT_EQ(parse(&o, &args, ARGV(WORD("--lines=1x"))), -EINVAL);
         ASSERT_EQ(parse(&o, &args, ARGV(WORD("--force"))), -EINVAL);
+        ASSERT_EQ(parse(&o, &args, ARGV(WORD("--stall-timeout=0"))), -EINVAL);
+        ASSERT_EQ(parse(&o, &args, ARGV(WORD("--stall-timeout=1 fortnight"))), -EINVAL);
+        ASSERT_EQ(parse(&o, &args, ARGV(WORD("--on-stall=force"))), -EINVAL);
+        ASSERT_EQ(parse(&o, &args, ARGV(WORD("--yes=no"))), -EINVAL);
 }
 
 TEST(verbs_are_complete) {
@@ -95,7 +99,7 @@ TEST(verbs_are_complete) {
                 ASSERT_TRUE(verb_find(v->name) == v);
                 ASSERT_TRUE(v->max_arguments == 0 || *v->arguments);
         }
-        ASSERT_NULL(verb_find("force"));
+        ASSERT_NULL(verb_find("--force"));
         ASSERT_NULL(verb_find(""));
 }
 

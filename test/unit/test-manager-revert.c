@@ -197,7 +197,7 @@ TEST(the_module_stays) {
         rig_expect_state(&rig, "lp_one", PATCH_STAGED);
 }
 
-TEST(a_forced_patch_keeps_its_reference) {
+TEST(a_module_that_cannot_be_unloaded) {
         _cleanup_rig_ Rig rig = {};
         uint32_t id;
 
