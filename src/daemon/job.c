@@ -322,7 +322,8 @@ int job_enqueue(Manager *manager, const JobParameters *parameters, Job **ret, Fa
         if (patch && patch->job)
                 return failure_set(f, REFUSED_BUSY,
                                    "Another job (%s, id %u) works on '%s'. Nothing was changed. Wait for its end, or "
-                                   "cancel it", job_type_to_string(patch->job->type), patch->job->id, patch->id);
+                                   "take it back with 'livepatchctl cancel %s'", job_type_to_string(patch->job->type),
+                                   patch->job->id, patch->id, patch->id);
         grown = realloc(manager->jobs, (manager->n_jobs + 1) * sizeof(Job *));
         if (!grown)
                 return failure_oom(f);

@@ -45,7 +45,7 @@ static int _printf_(3, 4) advise(KlpBlocker *b, KlpAdvice advice, const char *fo
 static int advise_unit(KlpBlocker *b, const char *unit) {
         if (is_vital(unit))
                 return advise(b, KLP_ADVICE_NONE,
-                              "%s cannot be restarted while the system runs: wait, or revert the patch", unit);
+                              "%s cannot be restarted while the system runs: wait, or cancel the transition", unit);
         if (!endswith(unit, ".service"))
                 return advise(b, KLP_ADVICE_WAIT,
                               "It belongs to %s, which systemd cannot restart: wait, or end the program", unit);
@@ -66,15 +66,15 @@ int klp_blocker_advise(KlpBlocker *b) {
         bool of_user = unit && (startswith(unit, "user@") || startswith(unit, "session-"));
 
         if (b->kernel_thread)
-                return advise(b, KLP_ADVICE_WAIT,
-                              "A kernel thread cannot be restarted: wait until it leaves the function, or revert the "
-                              "patch");
+                return advise(b, KLP_ADVICE_NONE,
+                              "A kernel thread cannot be restarted: wait until it leaves the function, or cancel the "
+                              "transition");
         /* TASK_UNINTERRUPTIBLE, or TASK_KILLABLE, which the kernel shows as the same (fs/proc/array.c): a restart may
          * wait as long as the transition does. */
         if (b->state == 'D')
                 return advise(b, KLP_ADVICE_NONE,
                               "It waits for a device or a file system and may not be interruptible: wait for the end "
-                              "of that, or revert the patch");
+                              "of that, or cancel the transition");
         if (b->pid == 1)
                 return advise_unit(b, "init.scope");
         /* A container that is a service is restarted as one. */

@@ -130,7 +130,7 @@ TEST(kernel_thread) {
         ASSERT_STREQ(list.blockers[0].comm, "kworker/0:1) 1");
         ASSERT_STREQ(list.blockers[0].command_line, "");
         ASSERT_NULL(list.blockers[0].cgroup.unit);
-        ASSERT_STREQ(klp_advice_to_string(list.blockers[0].advice), "wait");
+        ASSERT_STREQ(klp_advice_to_string(list.blockers[0].advice), "none");
         ASSERT_CONTAINS(list.blockers[0].advice_text, "kernel thread");
 }
 
