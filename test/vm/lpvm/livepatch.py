@@ -46,8 +46,8 @@ def state(vm: Machine, name: str) -> str:
 
 
 def files(vm: Machine) -> list[str]:
-    """Every file of the store, without the runtime part."""
-    return vm.run(f"find {STATE} -type f | sort").out.split()
+    """Every file that is there because of a patch, without the runtime part."""
+    return vm.run(f"find {STATE} -type f ! -name clean-shutdown | sort").out.split()
 
 
 def last_error(vm: Machine) -> str:
