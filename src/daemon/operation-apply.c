@@ -180,7 +180,7 @@ static void on_canceled(void *userdata, Transaction *transaction) {
         operation_take_runtime(operation, transaction);
         if (transaction->failure.code != 0)
                 return end_failed(operation, &transaction->failure);
-        if (transaction->forget_record || transaction->record_after)
+        if (transaction->record_is_gone || transaction->record_after)
                 manager_set_record(operation->manager, operation->patch_id, TAKE_PTR(transaction->record_after));
         patch = operation_patch(operation);
         if (patch && patch_is_quarantined(patch)) {
@@ -221,6 +221,9 @@ static void clean_up(Operation *operation) {
         transaction->forget_runtime = true;
         transaction->forget_record = operation->entry_created;
         transaction->record_after = TAKE_PTR(operation->replaced);
+        /* Put there by an earlier process, which alone knew what was there before. */
+        transaction->take_back = operation->options.put_record && !transaction->forget_record &&
+                                 !transaction->record_after;
         operation_submit(operation, TAKE_PTR(transaction), on_canceled);
 }
 
@@ -310,6 +313,7 @@ static int prepare_records(Operation *operation, const Patch *patch, Transaction
                         if (r < 0)
                                 return r;
                 }
+                operation->options.put_record = operation->entry_created || operation->replaced;
         }
         r = operation_new_runtime(operation, true, &transaction->runtime_before);
         if (r < 0)

@@ -19,4 +19,6 @@ typedef struct OperationOptions {
                                       * what livepatchd reverts for safety has to say ON_STALL_WAIT */
         uint64_t confirm_within_usec; /* apply: reverted when nobody confirms it in this time; 0: stays without */
         bool expired;                 /* revert: nobody did */
+        bool put_record;              /* no caller's: the operation put the record there that is now the patch's, and
+                                       * takes it back when it is taken back itself, if only by a later process */
 } OperationOptions;

@@ -155,6 +155,7 @@ static void unload_and_forget(Operation *operation) {
         transaction->action = here ? KERNEL_ACTION_UNLOAD : KERNEL_ACTION_NONE;
         transaction->forget_runtime = here; /* runtime records are of the running kernel */
         transaction->forget_record = removing;
+        transaction->take_back = here && operation->options.put_record && !removing;
         if (operation->options.expired) {
                 r = expire(operation, transaction);
                 if (r < 0)

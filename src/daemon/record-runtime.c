@@ -64,6 +64,8 @@ static void parse_pending(RecordReader *reader, RuntimeRecord *record) {
         record_read_enum(&pending, "type", job_type_from_string, &record->pending_type);
         record_read_bool(&pending, "runtime", &record->pending_options.runtime);
         parse_stall_options(&pending, &record->pending_options);
+        if (json_object_get(pending.object, "put_record"))
+                record_read_bool(&pending, "put_record", &record->pending_options.put_record);
         record_read_uid(&pending, "by", &record->pending_by);
         reader->error = pending.error;
 }
@@ -150,6 +152,8 @@ static json_t *format_pending(RecordWriter *writer, const RuntimeRecord *record)
         record_write_text(&pending, "type", job_type_to_string(record->pending_type));
         record_write_bool(&pending, "runtime", record->pending_options.runtime);
         format_stall_options(&pending, &record->pending_options);
+        if (record->pending_options.put_record)
+                record_write_bool(&pending, "put_record", true);
         record_write_uid(&pending, "by", record->pending_by);
         return record_writer_finish(&pending, writer);
 }

@@ -177,8 +177,8 @@ static int take_record_back(Transaction *t, Failure *f) {
         int r = store_take_back(t->store, t->release, t->name, &t->record_after, &changed, f);
 
         /* Of a patch that is not there, nothing is to be told. */
-        if (r == 0)
-                t->record_is_gone = t->forget_runtime = changed && !t->record_after;
+        if (r == 0 && changed && !t->record_after)
+                t->record_is_gone = t->forget_runtime = true;
         return r;
 }
 

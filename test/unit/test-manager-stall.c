@@ -201,6 +201,49 @@ TEST(the_next_process_does_as_the_caller_said) {
         ASSERT_EQ(manager_n_jobs(rig.manager), 1);
         rig_expect(&rig, 1, JOB_RESULT_STALLED);
         ASSERT_FALSE(rig_exists(&rig, "sys/module/lp_one"));
+        ASSERT_NULL(rig_patch(&rig, "lp_one"));
+}
+
+TEST(the_next_process_knows_what_was_there_before) {
+        _cleanup_rig_ Rig rig = {};
+        _cleanup_free_ char *sha256 = NULL;
+
+        rig_start(&rig);
+        rig_stage(&rig, "one", true);
+        sha256 = strdup(rig_patch(&rig, "lp_one")->record->sha256);
+        rig_control(&rig, "transition-ms", "stall");
+        (void) rig_apply_with(&rig, "one-again", &waiting);
+        RIG_WAIT(&rig, rig_exists(&rig, "sys/kernel/livepatch/lp_one"));
+        rig_stop(&rig);
+        rig_go_on(&rig);
+        RIG_WAIT(&rig, manager_n_jobs(rig.manager) == 1 && job_tasks_pending(manager_job(rig.manager, 0)) > 0);
+        rig_cancel(&rig, 1);
+        rig_expect(&rig, 1, JOB_RESULT_CANCELED);
+        rig_expect_state(&rig, "lp_one", PATCH_STAGED);
+        ASSERT_STREQ(rig_patch(&rig, "lp_one")->record->sha256, sha256);
+        ASSERT_TRUE(rig_patch(&rig, "lp_one")->record->reapply);
+}
+
+/* Two processes end on the way back: the third one unloads it, and knows what was there, too. */
+TEST(the_one_after_the_next_knows_it_too) {
+        _cleanup_rig_ Rig rig = {};
+
+        rig_start(&rig);
+        rig_control(&rig, "transition-ms", "stall");
+        rig_control(&rig, "unpatch-ms", "stall");
+        (void) rig_apply_with(&rig, "one", &waiting);
+        RIG_WAIT(&rig, rig_exists(&rig, "sys/kernel/livepatch/lp_one"));
+        rig_stop(&rig);
+        rig_go_on(&rig);
+        RIG_WAIT(&rig, manager_n_jobs(rig.manager) == 1 && job_tasks_pending(manager_job(rig.manager, 0)) > 0);
+        rig_cancel(&rig, 1);
+        RIG_WAIT(&rig, !rig_patch(&rig, "lp_one")->klp->enabled);
+        rig_stop(&rig);
+        rig_go_on(&rig);
+        release(&rig);
+        RIG_WAIT(&rig, manager_is_idle(rig.manager));
+        ASSERT_NULL(rig_patch(&rig, "lp_one"));
+        ASSERT_FALSE(rig_exists(&rig, "sys/module/lp_one"));
 }
 
 /* As if somebody had called insmod(8), and the kernel could not switch all tasks. */
