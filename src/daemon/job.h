@@ -29,6 +29,7 @@ unsigned job_tasks_pending(const Job *job);
 bool job_is_stalled(const Job *job);
 uid_t job_uid(const Job *job);
 
-/* A queued job is taken off; a running transition is reversed (the job ends, later, with the result "canceled").
- * REFUSED_NO_SUCH_JOB when it has finished, REFUSED_BUSY when it is past the point of return. */
+/* A queued job is taken off; a running transition is reversed (the job ends, later, with the result "canceled"), unless
+ * its end turns out to have come first (the result is "done"). REFUSED_NO_SUCH_JOB when it has finished, REFUSED_BUSY
+ * when it is past the point of return. */
 int job_cancel(Job *job, Failure *f);

@@ -161,7 +161,10 @@ static void on_reversed(void *userdata, Transaction *transaction) {
         Operation *operation = userdata;
 
         operation->in_step = false;
-        /* -EINVAL, -ENOENT: it came to its end just before the write. Following shows which end. */
+        /* It came to the end that it was heading for: canceled too late, the job ends as if nobody had. */
+        if (transaction->failure.code == REFUSED_BUSY)
+                operation->cancel_wanted = false;
+        /* -EINVAL, -ENOENT: it came to some end just before the write. Following shows which end. */
         if (transaction->failure.code != 0)
                 log_debug("Reversing the transition of '%s': %s", operation->name,
                           failure_text(&transaction->failure));
@@ -199,6 +202,7 @@ void operation_reverse(Operation *operation) {
         if (r < 0)
                 return operation_end_errno(operation, r);
         transaction->action = operation->type == JOB_APPLY ? KERNEL_ACTION_DISABLE : KERNEL_ACTION_ENABLE;
+        transaction->reversing = true;
         operation_submit(operation, TAKE_PTR(transaction), on_reversed);
 }
 

@@ -117,6 +117,26 @@ static int insert(Transaction *t, Failure *f) {
         return r;
 }
 
+/* Written a moment after the end of the transition, it would begin another one. What a cumulative patch has replaced is
+ * gone then for good (klp_unpatch_replaced_patches() in kernel/livepatch/core.c), and nothing would be patched any
+ * more. So the last look is right before the write. */
+static int too_late_to_reverse(Transaction *t, bool enabled, Failure *f) {
+        bool now, in_transition;
+        int r = klp_sysfs_read_state(t->root_fd, t->name, &now, &in_transition);
+
+        if (r < 0)
+                return failure_set(f, r, "The transition of '%s' was not reversed: %s", t->name, strerror(-r));
+        if (in_transition || now == enabled)
+                return 0;
+        return failure_set(f, REFUSED_BUSY, "The transition of '%s' ended just before it could be reversed", t->name);
+}
+
+static int set_enabled(Transaction *t, bool enabled, Failure *f) {
+        int r = t->reversing ? too_late_to_reverse(t, enabled, f) : 0;
+
+        return r != 0 ? r : klp_sysfs_set_enabled(t->root_fd, t->name, enabled, f);
+}
+
 static int act(Transaction *t, Failure *f) {
         switch (t->action) {
         case KERNEL_ACTION_NONE:
@@ -124,9 +144,9 @@ static int act(Transaction *t, Failure *f) {
         case KERNEL_ACTION_INSERT:
                 return insert(t, f);
         case KERNEL_ACTION_DISABLE:
-                return klp_sysfs_set_enabled(t->root_fd, t->name, false, f);
+                return set_enabled(t, false, f);
         case KERNEL_ACTION_ENABLE:
-                return klp_sysfs_set_enabled(t->root_fd, t->name, true, f);
+                return set_enabled(t, true, f);
         case KERNEL_ACTION_UNLOAD:
                 return unload_or_leave(t, f);
         case KERNEL_ACTION_FORCE:

@@ -36,6 +36,7 @@ struct Transaction {
         PatchRecord *record_before;
         RuntimeRecord *runtime_before;
         KernelAction action;
+        bool reversing; /* the action takes a transition back: done only while that runs */
         GuardStep guard_step;
         char *guard_reason;
         PatchRecord *record_after;

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Cumulative patches: what they take the place of stays superseded, whatever happens to the daemon or the machine. */
 
+#include <unistd.h>
+
 #include "manager-fixture.h"
 
 #include "daemon/store.h"
+#include "kmod/klp-sysfs.h"
 #include "test.h"
 
 static void expect_superseded(Rig *rig, const char *id, const char *by) {
@@ -155,6 +158,56 @@ TEST(until_the_transition_is_over_nothing_of_the_others_changes) {
         ASSERT_TRUE(rig_patch(&rig, "lp_one")->record->reapply);
         ASSERT_NULL(rig_patch(&rig, "lp_cumulative"));
         ASSERT_EQ(rig_count_calls(&rig, "removed", "lp_one"), 0);
+}
+
+/* Behind the manager's back, whose loop does not run meanwhile. */
+static void wait_for_end_of_transition(Rig *rig, const char *name) {
+        bool enabled, in_transition = true;
+
+        for (unsigned i = 0; in_transition; i++) {
+                ASSERT_TRUE(i < 30000);
+                ASSERT_OK(klp_sysfs_read_state(rig->root_fd, name, &enabled, &in_transition));
+                (void) usleep(1000);
+        }
+}
+
+/* Switched off now, it would leave nothing patched: what it has replaced is gone. */
+TEST(canceled_when_the_transition_has_just_ended) {
+        _cleanup_rig_ Rig rig = {};
+        uint32_t id;
+
+        rig_start(&rig);
+        rig_apply_done(&rig, "one", false);
+        rig_control(&rig, "transition-ms.lp_cumulative", "stall");
+        id = rig_apply(&rig, "cumulative", false);
+        RIG_WAIT(&rig, job_tasks_pending(rig_job(&rig, id)) == 1);
+        rig_control(&rig, "transition-ms.lp_cumulative", "0");
+        wait_for_end_of_transition(&rig, "lp_cumulative");
+        rig_cancel(&rig, id);
+        ASSERT_EQ(job_state(rig_job(&rig, id)), JOB_CANCELING);
+        rig_expect(&rig, id, JOB_RESULT_DONE);
+        rig_expect_state(&rig, "lp_cumulative", PATCH_APPLIED);
+        ASSERT_TRUE(rig_patch(&rig, "lp_cumulative")->klp->enabled);
+        ASSERT_TRUE(rig_patch(&rig, "lp_cumulative")->record->reapply);
+        ASSERT_FALSE(rig_patch(&rig, "lp_cumulative")->runtime->pending);
+        expect_superseded(&rig, "lp_one", "lp_cumulative");
+}
+
+TEST(canceled_while_it_is_loaded_and_ends_in_the_load) {
+        _cleanup_rig_ Rig rig = {};
+        uint32_t id;
+
+        rig_start(&rig);
+        rig_apply_done(&rig, "one", false);
+        rig_control(&rig, "transition-ms", "0");
+        rig_control(&rig, "insert-hold", "");
+        id = rig_apply(&rig, "cumulative", true);
+        RIG_WAIT(&rig, rig_count_calls(&rig, "inserted", "lp_cumulative") == 1);
+        rig_cancel(&rig, id);
+        rig_control(&rig, "insert-hold", NULL);
+        rig_expect(&rig, id, JOB_RESULT_DONE);
+        rig_expect_state(&rig, "lp_cumulative", PATCH_APPLIED);
+        expect_superseded(&rig, "lp_one", "lp_cumulative");
 }
 
 TEST(the_kernel_refuses_it) {
