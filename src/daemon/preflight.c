@@ -67,6 +67,33 @@ static int list_external(const Manager *manager, const PreflightFacts *facts, ch
         return 0;
 }
 
+/* Of other live patches, by what is on record of the builds that are loaded. */
+static int list_installed(const Manager *manager, const PreflightFacts *facts, const char *name, InstalledState **ret,
+                          size_t *ret_n) {
+        InstalledState *states = NULL;
+        size_t n = 0;
+
+        for (size_t i = 0; i < facts->patches.n; i++) {
+                const Patch *patch = manager_patch_by_id(manager, facts->patches.patches[i].name);
+                InstalledState *grown;
+
+                if (!patch || streq(patch->name, name) || !patch->record || patch->record->n_states == 0 ||
+                    patch_loaded_is_recorded(patch) != TRISTATE_YES)
+                        continue;
+                grown = reallocarray(states, n + patch->record->n_states, sizeof(InstalledState));
+                if (!grown) {
+                        free(states);
+                        return -ENOMEM;
+                }
+                states = grown;
+                for (size_t k = 0; k < patch->record->n_states; k++)
+                        states[n++] = (InstalledState) { patch->name, patch->record->states[k] };
+        }
+        *ret = states;
+        *ret_n = n;
+        return 0;
+}
+
 static Tristate is_loaded(const Manager *manager, const ModuleInfo *info) {
         const Patch *patch = manager_patch_by_id(manager, info->name);
 
@@ -79,9 +106,13 @@ int preflight_findings(const Manager *manager, const PreflightFacts *facts, cons
                        FindingList *ret) {
         const ModuleInfo *info = module->info;
         _cleanup_strv_free_ char **external = NULL;
+        _cleanup_free_ InstalledState *installed = NULL;
         PreflightSubject subject;
+        size_t n_installed;
         int r = list_external(manager, facts, &external);
 
+        if (r >= 0)
+                r = list_installed(manager, facts, info->name, &installed, &n_installed);
         if (r < 0)
                 return r;
         subject = (PreflightSubject) {
@@ -96,6 +127,11 @@ int preflight_findings(const Manager *manager, const PreflightFacts *facts, cons
                 .key_id = module->key_id,
                 .is_loaded = is_loaded(manager, info),
                 .first = module->first,
+                .states_known = info->states_known,
+                .states = info->states,
+                .n_states = info->n_states,
+                .installed = installed,
+                .n_installed = n_installed,
                 .external = external,
         };
         return preflight_judge(&subject, facts, manager_kernel(manager), ret);

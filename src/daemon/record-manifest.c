@@ -103,6 +103,36 @@ static void parse_objects(RecordReader *reader, PatchRecord *record) {
         }
 }
 
+/* Left out by versions before it, and where there are none. */
+static void parse_states(RecordReader *reader, PatchRecord *record) {
+        const json_t *array;
+        size_t n;
+
+        if (reader->error != 0 || !json_object_get(reader->object, "states"))
+                return;
+        array = record_read_container(reader, "states", JSON_ARRAY);
+        n = json_array_size(array);
+        if (n == 0)
+                return;
+        record->states = calloc(n, sizeof(ModuleState));
+        if (!record->states) {
+                reader->error = failure_oom(reader->failure);
+                return;
+        }
+        for (size_t i = 0; i < n && reader->error == 0; i++) {
+                RecordReader element = record_element_reader(reader, array, i, "states");
+                uint64_t version = 0;
+
+                record_read_uint(&element, "id", INT64_MAX, &record->states[i].id);
+                record_read_uint(&element, "version", UINT32_MAX, &version);
+                record->states[i].version = (unsigned) version;
+                record->n_states++;
+                if (element.error == 0 && record->states[i].id == 0)
+                        record_reader_fail(&element, "id", "is 0");
+                reader->error = element.error;
+        }
+}
+
 static void parse_signature(RecordReader *reader, PatchRecord *record) {
         RecordReader signature = {
                 .object = record_read_container(reader, "signature", JSON_OBJECT),
@@ -159,6 +189,7 @@ static int parse_record(const json_t *object, PatchRecord **ret, Failure *f) {
         record_read_enum(&reader, "kind", livepatch_kind_from_string, &record->kind);
         record_read_enum(&reader, "replace", tristate_from_string, &record->replace);
         parse_objects(&reader, record);
+        parse_states(&reader, record);
         parse_decision(&reader, record);
         record_parse_level(&reader, record);
         if (reader.error != 0)
@@ -262,6 +293,19 @@ static json_t *format_objects(RecordWriter *writer, const PatchRecord *record) {
         return array;
 }
 
+static json_t *format_states(RecordWriter *writer, const PatchRecord *record) {
+        json_t *array = json_array();
+
+        for (size_t i = 0; i < record->n_states; i++) {
+                RecordWriter state = { .object = json_object() };
+
+                record_write_uint(&state, "id", record->states[i].id);
+                record_write_uint(&state, "version", record->states[i].version);
+                record_writer_append(writer, array, record_writer_finish(&state, writer));
+        }
+        return array;
+}
+
 static json_t *format_signature(RecordWriter *writer, const PatchRecord *record) {
         RecordWriter signature = { .object = json_object() };
 
@@ -294,6 +338,8 @@ static int format_record(const PatchRecord *record, json_t **ret) {
         record_write_text(&w, "kind", livepatch_kind_to_string(record->kind));
         record_write_text(&w, "replace", tristate_to_string(record->replace));
         record_write_json(&w, "objects", format_objects(&w, record));
+        if (record->n_states > 0)
+                record_write_json(&w, "states", format_states(&w, record));
         record_format_level(&w, record);
         if (w.error != 0)
                 return w.error;

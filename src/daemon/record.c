@@ -32,6 +32,7 @@ PatchRecord *patch_record_free(PatchRecord *record) {
         free(record->signer_fingerprint);
         free(record->transient_boot_id);
         objects_free(record->objects, record->n_objects);
+        free(record->states);
         record_clear_level(record);
         free(record);
         return NULL;
@@ -105,6 +106,25 @@ static int copy_objects(PatchRecord *record, const ModuleObject *objects, size_t
         return 0;
 }
 
+static int copy_states(PatchRecord *record, const ModuleState *states, size_t n_states) {
+        if (n_states == 0)
+                return 0;
+        record->states = calloc(n_states, sizeof(ModuleState));
+        if (!record->states)
+                return -ENOMEM;
+        memcpy(record->states, states, n_states * sizeof(ModuleState));
+        record->n_states = n_states;
+        return 0;
+}
+
+/* No kernel developer numbers them so high; JSON would not hold them. */
+static bool states_are_valid(const ModuleState *states, size_t n_states) {
+        for (size_t i = 0; i < n_states; i++)
+                if (states[i].id > INT64_MAX)
+                        return false;
+        return true;
+}
+
 static int copy_info(PatchRecord *record, const ModuleInfo *info) {
         int r = free_and_strdup(&record->name, info->name);
 
@@ -122,6 +142,8 @@ static int copy_info(PatchRecord *record, const ModuleInfo *info) {
         record->objects_known = info->objects_known && objects_are_valid(info->objects, info->n_objects);
         if (r >= 0 && record->objects_known)
                 r = copy_objects(record, info->objects, info->n_objects);
+        if (r >= 0 && states_are_valid(info->states, info->n_states))
+                r = copy_states(record, info->states, info->n_states);
         return r;
 }
 
@@ -205,6 +227,8 @@ int patch_record_copy(const PatchRecord *record, PatchRecord **ret) {
         r = copy_strings(copy, record);
         if (r >= 0)
                 r = copy_objects(copy, record->objects, record->n_objects);
+        if (r >= 0)
+                r = copy_states(copy, record->states, record->n_states);
         if (r >= 0)
                 r = record_copy_level(copy, record);
         if (r < 0)

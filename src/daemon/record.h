@@ -42,6 +42,8 @@ typedef struct PatchRecord {
         bool objects_known;
         ModuleObject *objects;
         size_t n_objects;
+        ModuleState *states; /* none also where it is not known: then nothing follows from it */
+        size_t n_states;
         Origin origin;   /* ORIGIN_VENDOR: no module file here, only a decision (reapply) about the vendor's */
         bool reapply;    /* at boot */
         uint64_t order;  /* position at boot: reapplied in ascending order */

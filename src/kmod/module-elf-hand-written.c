@@ -293,12 +293,41 @@ static Tristate read_replace(const Reader *reader, ElfPlace patch) {
         return value ? TRISTATE_YES : TRISTATE_NO;
 }
 
+/* 0: they are known, and may be none; -ENODATA, -ENOMEM. */
+static int read_states(const Reader *reader, ElfPlace patch, ModuleStates *ret) {
+        const ElfPlace from = elf_place_plus(patch, PATCH_STATES - 8);
+        ModuleStates states;
+        ElfPlace at;
+        int r;
+
+        /* The pointer is set by the init function: up to where an absolute address is. */
+        if (code_points_to(reader, from, 8 + 1))
+                return -ENODATA;
+        r = elf_file_pointer(reader->file, elf_place_plus(patch, PATCH_STATES), &at);
+        if (r <= 0)
+                return r;
+        r = module_elf_read_states(reader->file, at, elf_variables_size(&reader->variables, at), &states);
+        if (r < 0)
+                return r;
+        if (code_points_to(reader, at, module_elf_states_size(&states))) {
+                free(states.states);
+                return -ENODATA;
+        }
+        *ret = states;
+        return 0;
+}
+
 typedef struct Result {
         bool found;        /* something looks like a klp_patch */
         size_t n_complete; /* and can be read to its end */
         ModuleObjects objects;
-        Tristate replace;
+        HandWritten more;
 } Result;
+
+static void result_done(Result *result) {
+        module_objects_done(&result->objects);
+        free(result->more.states.states);
+}
 
 static int read_candidate(Reader *reader, ElfPlace patch, Result *result) {
         _cleanup_(module_objects_done) ModuleObjects objects = {};
@@ -320,8 +349,10 @@ static int read_candidate(Reader *reader, ElfPlace patch, Result *result) {
                 return -ENODATA;
         result->objects = objects;
         objects = (ModuleObjects) {};
-        result->replace = read_replace(reader, patch);
-        return 0;
+        result->more.replace = read_replace(reader, patch);
+        r = read_states(reader, patch, &result->more.states);
+        result->more.states_known = r == 0;
+        return r == -ENOMEM ? r : 0;
 }
 
 static int read_candidates_of(Reader *reader, uint32_t section, Result *result) {
@@ -365,7 +396,7 @@ static int read_candidates(Reader *reader, Result *result) {
 }
 
 int module_elf_read_hand_written(ElfFile *file, const ModuleElfContext *context, uint32_t this_module, bool *ret_found,
-                                 ModuleObjects *ret, Tristate *ret_replace) {
+                                 ModuleObjects *ret, HandWritten *ret_more) {
         _cleanup_(reader_done) Reader reader = {
                 .file = file,
                 .context = context,
@@ -378,10 +409,10 @@ int module_elf_read_hand_written(ElfFile *file, const ModuleElfContext *context,
         r = read_candidates(&reader, &result);
         *ret_found = result.found;
         if (r < 0) {
-                module_objects_done(&result.objects);
+                result_done(&result);
                 return r;
         }
         *ret = result.objects;
-        *ret_replace = result.replace;
+        *ret_more = result.more;
         return 0;
 }

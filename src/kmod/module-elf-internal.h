@@ -9,6 +9,7 @@
 /* Bounds on what one module may ask for. The largest real livepatches have a few hundred functions. */
 #define MODULE_OBJECTS_MAX 4096U
 #define MODULE_FUNCTIONS_MAX 65536U
+#define MODULE_STATES_MAX 4096U
 #define ELF_RELOCATIONS_MAX (1U << 20)
 #define ELF_VARIABLES_MAX (1U << 20)
 /* KSYM_NAME_LEN, include/linux/kallsyms.h: 512 with the NUL since 6.1. */
@@ -123,9 +124,26 @@ int module_objects_add(ModuleObjects *objects, const char *name);
 int module_objects_add_function(ModuleObjects *objects, size_t object, const char *name, uint64_t sympos);
 bool klp_function_name_is_valid(const char *name) _pure_;
 
+typedef struct ModuleStates {
+        ModuleState *states;
+        size_t n;
+} ModuleStates;
+
+/* The table at a place. size is its variable's, or 0 if not known. -ENODATA when the file does not tell, -ENOMEM. */
+int module_elf_read_states(ElfFile *file, ElfPlace at, uint64_t size, ModuleStates *ret);
+/* Behind the last one whose bytes code may change through its own address. */
+uint64_t module_elf_states_size(const ModuleStates *states);
+
+/* What a hand-written patch tells beside its objects. */
+typedef struct HandWritten {
+        Tristate replace;
+        bool states_known;
+        ModuleStates states;
+} HandWritten;
+
 /* One a kind. *ret_found tells whether the module is of this kind. 0; -ENODATA when the functions cannot be read off
  * the file (found is set all the same), -ENOMEM, REFUSED_MALFORMED_MODULE. */
 int module_elf_read_kpatch_build(ElfFile *file, bool *ret_found, ModuleObjects *ret, Failure *f);
 int module_elf_read_klp_build(ElfFile *file, bool *ret_found, ModuleObjects *ret, Failure *f);
 int module_elf_read_hand_written(ElfFile *file, const ModuleElfContext *context, uint32_t this_module, bool *ret_found,
-                                 ModuleObjects *ret, Tristate *ret_replace);
+                                 ModuleObjects *ret, HandWritten *ret_more);

@@ -60,6 +60,7 @@ static int read_build_id(const ElfFile *file, ModuleInfo *info, Failure *f) {
 /* The tools' sections are unmistakable; a static struct klp_patch is what is left to look for. */
 static int read_objects(ElfFile *file, const ModuleElfContext *context, uint32_t this_module, ModuleInfo *info,
                         ModuleObjects *objects, Failure *f) {
+        HandWritten more = {};
         bool found = false;
         int r;
 
@@ -77,10 +78,16 @@ static int read_objects(ElfFile *file, const ModuleElfContext *context, uint32_t
         }
         if (r != 0)
                 return r;
-        r = module_elf_read_hand_written(file, context, this_module, &found, objects, &info->replace);
+        r = module_elf_read_hand_written(file, context, this_module, &found, objects, &more);
         if (found)
                 info->kind = LIVEPATCH_KIND_HAND_WRITTEN;
-        return r;
+        if (r < 0)
+                return r;
+        info->replace = more.replace;
+        info->states_known = more.states_known;
+        info->states = more.states.states;
+        info->n_states = more.states.n;
+        return 0;
 }
 
 static int read_livepatch(ElfFile *file, const ModuleElfContext *context, uint32_t this_module, ModuleInfo *info,
@@ -154,6 +161,7 @@ ModuleInfo *module_info_free(ModuleInfo *info) {
         free(info->srcversion);
         free(info->depends);
         free(info->build_id);
+        free(info->states);
         free(info);
         return NULL;
 }

@@ -19,6 +19,13 @@ typedef struct ModuleObject {
         size_t n_functions;
 } ModuleObject;
 
+/* struct klp_state, include/linux/livepatch.h: a change of the system, beside the code, that the patch looks after, and
+ * which version of it. */
+typedef struct ModuleState {
+        uint64_t id;
+        unsigned version;
+} ModuleState;
+
 /* Everything read off one module. Strings from .modinfo are sanitised (control characters replaced, length bounded);
  * name satisfies module_name_is_valid(), kernel_release kernel_release_is_valid(). NULL: the module does not say. */
 typedef struct ModuleInfo {
@@ -38,6 +45,9 @@ typedef struct ModuleInfo {
         bool objects_known; /* false: the structures are built at run time; "unknown" is then the honest answer */
         ModuleObject *objects;
         size_t n_objects;
+        bool states_known; /* false as above, and where a tool made the patch */
+        ModuleState *states;
+        size_t n_states;
 } ModuleInfo;
 
 typedef struct ModuleElfContext {

@@ -30,5 +30,8 @@ int judge_name(Judgement *j);
 int judge_transition(Judgement *j);
 int judge_replace(Judgement *j);
 
+/* preflight-states.c */
+int judge_states(Judgement *j);
+
 /* preflight-function.c */
 int judge_function(Judgement *j, const KernelFunction *facts, const ModuleFunction *function);

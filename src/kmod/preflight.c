@@ -252,8 +252,8 @@ static int judge_unknowns(Judgement *j) {
 int preflight_judge(const PreflightSubject *subject, const PreflightFacts *facts, const KernelInfo *kernel,
                     FindingList *ret) {
         static int (*const parts[])(Judgement *) = {
-                judge_switches,   judge_signature, judge_name,     judge_functions,
-                judge_transition, judge_replace,   judge_unknowns,
+                judge_switches,   judge_signature, judge_name,   judge_functions,
+                judge_transition, judge_replace,   judge_states, judge_unknowns,
         };
         Judgement j = { .subject = subject, .facts = facts, .kernel = kernel };
 

@@ -50,6 +50,12 @@ void preflight_facts_done(PreflightFacts *facts);
 /* Fails only when out of memory. */
 int preflight_facts_collect(int root_fd, PreflightFacts *facts);
 
+/* Of a live patch. */
+typedef struct InstalledState {
+        const char *patch;
+        ModuleState state;
+} InstalledState;
+
 /* A patch that would be applied. All is borrowed. */
 typedef struct PreflightSubject {
         const char *name;
@@ -63,6 +69,11 @@ typedef struct PreflightSubject {
         const char *key_id;      /* the key that the kernel must know (kernel_keys_wanted()), or NULL */
         Tristate is_loaded;      /* the loaded module of its name is this build; unknown also when there is none */
         size_t first;            /* where its functions begin in facts->functions */
+        bool states_known;
+        const ModuleState *states;
+        size_t n_states;
+        const InstalledState *installed; /* those that are known of, of the other live patches */
+        size_t n_installed;
         char *const *external;   /* names of live patches that are not ours; NULL-terminated, or NULL */
 } PreflightSubject;
 

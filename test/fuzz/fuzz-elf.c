@@ -10,6 +10,9 @@ static void check_info(const ModuleInfo *info) {
         FUZZ_ASSERT(!info->kernel_release || kernel_release_is_valid(info->kernel_release));
         FUZZ_ASSERT(info->livepatch || info->kind == LIVEPATCH_KIND_UNKNOWN);
         FUZZ_ASSERT(info->objects_known || (info->n_objects == 0 && info->replace == TRISTATE_UNKNOWN));
+        FUZZ_ASSERT(info->states_known ? info->objects_known : info->n_states == 0);
+        for (size_t i = 0; i < info->n_states; i++)
+                FUZZ_ASSERT(info->states[i].id != 0);
         for (size_t i = 0; i < info->n_objects; i++) {
                 const ModuleObject *o = info->objects + i;
 

@@ -242,6 +242,53 @@ TEST(a_file_is_not_trusted_any_more) {
         ASSERT_EQ(rig_count_calls(&rig, "inserted", "lp_one"), 1);
 }
 
+/* ---- The state of the system ------------------------------------------------------------------------------- */
+
+static void expect_second_state(Rig *rig) {
+        rig_expect_state(rig, "lp_state2", PATCH_APPLIED);
+        ASSERT_EQ(rig_count_calls(rig, "inserted", "lp_state1"), 1);
+        ASSERT_EQ(rig_count_calls(rig, "inserted", "lp_state2"), 1);
+        ASSERT_EQ(rig_patch(rig, "lp_state2")->record->n_states, 1);
+        ASSERT_EQ(rig_patch(rig, "lp_state2")->record->states[0].version, 2);
+}
+
+TEST(what_cannot_handle_the_state_of_the_system_is_refused_beforehand) {
+        _cleanup_failure_ Failure older = {}, without = {}, beside = {};
+        _cleanup_rig_ Rig rig = {};
+
+        rig_start(&rig);
+        rig_apply_done(&rig, "state1", false);
+        rig_apply_done(&rig, "state2", false);
+        ASSERT_EQ(rig_apply_refused(&rig, "state1", false, &older), REFUSED_CONFLICT);
+        ASSERT_CONTAINS(failure_text(&older), "'lp_state2' has changed the system state 1 in its version 2");
+        ASSERT_CONTAINS(failure_text(&older), "can only handle version 1");
+        ASSERT_EQ(rig_apply_refused(&rig, "cumulative", false, &without), REFUSED_CONFLICT);
+        ASSERT_CONTAINS(failure_text(&without), "cannot handle that state");
+        ASSERT_EQ(rig_apply_refused(&rig, "state-beside", false, &beside), REFUSED_CONFLICT);
+        expect_second_state(&rig);
+        ASSERT_NULL(rig_patch(&rig, "lp_cumulative"));
+        /* It touches no state, and takes nobody's place. */
+        rig_apply_done(&rig, "one", false);
+}
+
+TEST(a_level_that_cannot_handle_the_state_of_the_system_is_not_returned_to) {
+        _cleanup_rig_ Rig rig = {};
+
+        rig_start(&rig);
+        rig_apply_done(&rig, "state1", false);
+        rig_apply_done(&rig, "state2", false);
+        expect_failed(&rig, "lp_state2", JOB_RESULT_FAILED, "has changed the system state 1");
+        expect_second_state(&rig);
+        ASSERT_TRUE(rig_patch(&rig, "lp_state2")->record->reapply);
+        /* What the kernel has forgotten stands in nobody's way. */
+        rig_revert_done(&rig, "lp_state2", false);
+        rig_apply_done(&rig, "state1", false);
+        rig_apply_done(&rig, "state2", false);
+        rig_stop(&rig);
+        rig_go_on(&rig);
+        expect_failed(&rig, "lp_state2", JOB_RESULT_FAILED, "has changed the system state 1");
+}
+
 TEST(the_first_is_refused) {
         _cleanup_rig_ Rig rig = {};
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* ELF inspection: which functions of which objects a livepatch patches, and when the file does not tell. */
 
+#include <inttypes.h>
+
 #include "common/string-util.h"
 #include "elf-fixture.h"
 
@@ -476,4 +478,123 @@ TEST(functions_have_a_maximum) {
                 if (info->objects_known)
                         ASSERT_EQ(info->objects[0].n_functions, 65535);
         }
+}
+
+/* ---- States ------------------------------------------------------------------------------------------------ */
+
+/* "1.2 7.0"; "?" when they are not known. */
+static void assert_states(const Fixture *m, const char *expected, int line) {
+        _cleanup_(module_info_freep) ModuleInfo *info = fixture_inspect(m, NULL);
+        char text[200] = "";
+
+        for (size_t i = 0; i < info->n_states; i++)
+                (void) snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%" PRIu64 ".%u", i > 0 ? " " : "",
+                                info->states[i].id, info->states[i].version);
+        if (!info->states_known) {
+                ASSERT_EQ(info->n_states, 0);
+                (void) strcpy(text, "?");
+        }
+        if (!streq(text, expected))
+                test_fail(__FILE__, line, "the states are \"%s\" and not \"%s\"", text, expected);
+}
+#define ASSERT_STATES(m, expected) assert_states((m), (expected), __LINE__)
+
+/* An entry of the fixture's table, which has room for one and the empty one. */
+static void set_state(Fixture *m, size_t i, uint64_t id, uint32_t version) {
+        uint8_t *entry = fixture_variable(m, "states") + i * 24;
+
+        memcpy(entry, &id, sizeof(id));
+        memcpy(entry + 8, &version, sizeof(version));
+}
+
+TEST(states_are_read) {
+        _cleanup_fixture_ Fixture m = fixture_load("hand-written");
+
+        ASSERT_STATES(&m, "1.2");
+        set_state(&m, 0, UINT64_MAX, UINT32_MAX);
+        ASSERT_STATES(&m, "18446744073709551615.4294967295");
+        forget_variables(&m);
+        ASSERT_STATES(&m, "?"); /* as its functions */
+}
+
+TEST(a_patch_may_have_no_states) {
+        _cleanup_fixture_ Fixture two = fixture_load("hand-written");
+
+        fixture_symbol(&two, "states")->st_size = 24;
+        set_state(&two, 0, 0, 0);
+        ASSERT_STATES(&two, "");
+}
+
+TEST(states_need_their_empty_entry) {
+        _cleanup_fixture_ Fixture m = fixture_load("hand-written");
+
+        set_state(&m, 1, 2, 1);
+        ASSERT_STATES(&m, "?");
+        set_state(&m, 1, 0, 0);
+        set_state(&m, 0, 0, 0); /* a spare one may be filled in at run time */
+        ASSERT_STATES(&m, "?");
+        set_state(&m, 0, 1, 2);
+        fixture_symbol(&m, "states")->st_size = 24;
+        ASSERT_STATES(&m, "?");
+        fixture_symbol(&m, "states")->st_size = 72;
+        ASSERT_STATES(&m, "?");
+        fixture_symbol(&m, "states")->st_size = UINT64_MAX;
+        ASSERT_STATES(&m, "?");
+}
+
+/* Its functions are known all the same. */
+TEST(broken_pointers_to_states_are_unknown) {
+        static const uint64_t no_pointer = 0xfffffff0;
+        _cleanup_fixture_ Fixture m = fixture_load("hand-written");
+        Elf64_Rela *rela = fixture_pointer(&m, "patch", 16), saved = *rela;
+
+        rela->r_info = ELF64_R_INFO(ELF64_R_SYM(saved.r_info), no_pointer);
+        ASSERT_STATES(&m, "?");
+        rela->r_info = ELF64_R_INFO(UINT64_C(0xffffffff), ELF64_R_TYPE(saved.r_info));
+        ASSERT_STATES(&m, "?");
+        *rela = saved;
+        rela->r_addend = INT64_MAX;
+        ASSERT_STATES(&m, "?");
+        rela->r_addend = INT64_MIN;
+        ASSERT_STATES(&m, "?");
+        *rela = saved;
+        ASSERT_STATES(&m, "1.2");
+}
+
+TEST(states_are_constants) {
+        static const uint64_t offsets[] = { 0, 8 };
+
+        for (size_t i = 0; i < ELEMENTSOF(offsets); i++) {
+                _cleanup_fixture_ Fixture m = fixture_load("hand-written");
+
+                /* The pointer to the callback is put into the table instead. */
+                fixture_pointer(&m, "objs", 16)->r_offset = fixture_symbol(&m, "states")->st_value + offsets[i];
+                ASSERT_STATES(&m, "?");
+        }
+}
+
+TEST(states_of_tools_are_unknown) {
+        static const char *const names[] = { "kpatch-build", "klp-build", "klp-build-old", "run-time", "two-patches",
+                                             "filled-table", "not-a-livepatch" };
+
+        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+                _cleanup_fixture_ Fixture m = fixture_load(names[i]);
+
+                ASSERT_STATES(&m, "?");
+        }
+}
+
+TEST(states_without_a_table_are_none) {
+        _cleanup_fixture_ Fixture m = fixture_load("parameter");
+
+        ASSERT_STATES(&m, ""); /* `replace` beside it is set by code, the pointer is not */
+}
+
+TEST(states_that_code_fills_in_are_unknown) {
+        _cleanup_fixture_ Fixture pointer = fixture_load("states-later"), table = fixture_load("states-filled");
+
+        if (!code_tells(&pointer))
+                test_skip("code of this machine does not tell");
+        ASSERT_STATES(&pointer, "?");
+        ASSERT_STATES(&table, "?");
 }

@@ -400,3 +400,70 @@ TEST(the_worst_comes_first) {
         ASSERT_EQ(c.findings.findings[2].severity, FINDING_INFO);
         ASSERT_STREQ(finding_severity_to_string(c.findings.findings[2].severity), "info");
 }
+
+/* ---- States of the system ---------------------------------------------------------------------------------- */
+
+#define NO_STATE UINT32_MAX
+
+TEST(states_are_compatible_as_the_kernel_says) {
+        static const struct {
+                Tristate replace;
+                unsigned version; /* of the state that other has in version 5 */
+                bool blocked;
+        } table[] = {
+                { TRISTATE_YES, 5, false },         { TRISTATE_YES, 6, false },     { TRISTATE_YES, 4, true },
+                { TRISTATE_YES, NO_STATE, true },   { TRISTATE_YES, 0, true },      { TRISTATE_NO, 5, false },
+                { TRISTATE_NO, 6, false },          { TRISTATE_NO, 4, true },       { TRISTATE_NO, NO_STATE, false },
+                { TRISTATE_UNKNOWN, 4, true },      { TRISTATE_UNKNOWN, 5, false }, { TRISTATE_NO, 0, true },
+                { TRISTATE_UNKNOWN, NO_STATE, false },
+        };
+        static const InstalledState installed = { "other", { .id = 7, .version = 5 } };
+
+        for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+                ModuleState states[] = { { .id = 1, .version = 9 }, { .id = 7, .version = table[i].version } };
+                _cleanup_(case_done) Case c;
+
+                case_init(&c);
+                c.subject.replace = table[i].replace;
+                c.subject.states_known = true;
+                c.subject.states = states;
+                c.subject.n_states = table[i].version == NO_STATE ? 1 : 2;
+                none(&c);
+                c.subject.installed = &installed;
+                c.subject.n_installed = 1;
+                if (table[i].blocked) {
+                        blocked(&c, REFUSED_CONFLICT, "state-incompatible");
+                        ASSERT_CONTAINS(c.findings.findings[0].text, "'other' has changed the system state 7 in its "
+                                                                     "version 5");
+                } else
+                        none(&c);
+                c.subject.is_loaded = TRISTATE_YES;
+                none(&c);
+                c.subject.is_loaded = TRISTATE_NO;
+                c.subject.states_known = false;
+                none(&c);
+        }
+}
+
+TEST(each_state_that_stands_in_the_way_is_named) {
+        static const InstalledState installed[] = {
+                { "one", { .id = 1, .version = 1 } },
+                { "two", { .id = 2, .version = 3 } },
+                { "two", { .id = UINT64_MAX, .version = UINT32_MAX } },
+        };
+        static const ModuleState states[] = { { .id = 1, .version = 1 }, { .id = 2, .version = 2 } };
+        _cleanup_(case_done) Case c;
+
+        case_init(&c);
+        c.subject.replace = TRISTATE_YES;
+        c.subject.states_known = true;
+        c.subject.states = states;
+        c.subject.n_states = ELEMENTSOF(states);
+        c.subject.installed = installed;
+        c.subject.n_installed = ELEMENTSOF(installed);
+        judge(&c);
+        ASSERT_EQ(c.findings.n, 2);
+        ASSERT_CONTAINS(c.findings.findings[0].text, "system state 2 in its version 3");
+        ASSERT_CONTAINS(c.findings.findings[0].text, "livepatchctl revert two");
+        ASSERT_CONTAINS(c.findings.findings[1].text, "system state 18446744073709551615 in its version 4294967295");
+}

@@ -18,6 +18,7 @@ static PatchRecord *new_record(void) {
                                        { .name = (char *) "do_it.isra.0", .sympos = 2 } };
         ModuleObject objects[] = { { .name = (char *) "vmlinux", .functions = functions, .n_functions = 2 },
                                    { .name = (char *) "ext4" } };
+        ModuleState states[] = { { .id = 1, .version = UINT32_MAX }, { .id = INT64_MAX, .version = 0 } };
         ModuleInfo info = {
                 .name = (char *) "lp_fix",
                 .kernel_release = (char *) "6.1.0-56-amd64",
@@ -30,6 +31,9 @@ static PatchRecord *new_record(void) {
                 .objects_known = true,
                 .objects = objects,
                 .n_objects = ELEMENTSOF(objects),
+                .states_known = true,
+                .states = states,
+                .n_states = ELEMENTSOF(states),
         };
         SignatureReport signature = { .status = SIGNATURE_TRUSTED,
                                       .signer = (char *) "CN=Kernel team",
@@ -47,6 +51,11 @@ static PatchRecord *new_record(void) {
 
 static void assert_same_objects(const PatchRecord *a, const PatchRecord *b) {
         ASSERT_EQ(a->objects_known, b->objects_known);
+        ASSERT_EQ(a->n_states, b->n_states);
+        for (size_t i = 0; i < a->n_states; i++) {
+                ASSERT_EQ(a->states[i].id, b->states[i].id);
+                ASSERT_EQ(a->states[i].version, b->states[i].version);
+        }
         ASSERT_EQ(a->n_objects, b->n_objects);
         for (size_t i = 0; i < a->n_objects; i++) {
                 ASSERT_STREQ(a->objects[i].name, b->objects[i].name);
@@ -408,6 +417,14 @@ TEST(invalid_members) {
         assert_change_refused("objects", "[{\"name\": \"m\", \"functions\": null}]", "\"functions\" is null");
         assert_change_refused("objects", "[{\"name\": \"m\", \"functions\": [[]]}]", "not an object");
         assert_change_refused("objects", "[{\"name\": \"m\", \"functions\": [{\"name\": \"f\"}]}]", "sympos");
+        assert_change_refused("states", "{}", "states");
+        assert_change_refused("states", "[1]", "states");
+        assert_change_refused("states", "[{}]", "id");
+        assert_change_refused("states", "[{\"id\": 0, \"version\": 1}]", "id");
+        assert_change_refused("states", "[{\"id\": -1, \"version\": 1}]", "id");
+        assert_change_refused("states", "[{\"id\": 1}]", "version");
+        assert_change_refused("states", "[{\"id\": 1, \"version\": 4294967296}]", "version");
+        assert_change_refused("states", "[{\"id\": 1, \"version\": \"1\"}]", "version");
         assert_change_refused("objects", "[{\"name\": \"m\", \"functions\": [{\"name\": \"f\", \"sympos\": -1}]}]",
                               "sympos");
         assert_change_refused("objects", "[{\"name\": \"m\", \"functions\": [{\"name\": \"a/b\", \"sympos\": 1}]}]",

@@ -43,9 +43,19 @@ static struct klp_object objs[] = {
         {}
 };
 
+#ifdef STATE_VERSION
+static struct klp_state states[] = {
+        { .id = 1, .version = STATE_VERSION },
+        {}
+};
+#endif
+
 static struct klp_patch patch = {
         .mod = &__this_module,
         .objs = objs,
+#ifdef STATE_VERSION
+        .states = states,
+#endif
 #ifdef REPLACE
         .replace = REPLACE,
 #endif
