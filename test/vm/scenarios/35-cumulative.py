@@ -142,3 +142,31 @@ def interrupted(vm: Machine, check: Check) -> None:
         if verb[0] == "apply" and patched_by(vm) != "lp_cumulative":
             apply(vm, "lp_cumulative")
             settled(vm, check, "lp_cumulative")
+
+
+@scenario("a patch that cannot handle the state of the system is refused beforehand", tags=["core"])
+def states_of_the_system(vm: Machine, check: Check) -> None:
+    trust(vm)
+    apply(vm, "lp_state1", "lp_state2")
+    check.equal("a newer version supersedes an older", loaded(vm), ["lp_state2"])
+    before, enabled = patches(vm), vm.kmsg().count("enabling patch")
+    reason = "'lp_state2' has changed the system state 1 in its version 2"
+    for label, *arguments in (
+        ("the older version", "apply", "lp_state1"),
+        ("the older version, as a file,", "apply", f"{SIGNED}/lp_state1.ko"),
+        ("one without the state", "apply", f"{SIGNED}/lp_state_less.ko"),
+        ("the level before", "rollback"),
+    ):
+        r = ctl(vm, *arguments)
+        check.equal(f"{label} is refused", r.rc, 5, r)
+        check.contains(f"{label}: the reason", r.err, reason)
+        check.contains(f"{label}: the way out", r.err, "livepatchctl revert lp_state2")
+    check.contains("plan tells", vm.run("livepatchctl plan lp_state1 --json=short").out, "state-incompatible")
+    check.equal("nothing was touched", patches(vm), before)
+    check.equal("and the kernel not asked", (vm.kmsg().count("enabling patch"), patched_by(vm)), (enabled, "lp_state2"))
+    # The kernel's own word on it.
+    vm.run(f"insmod {SIGNED}/lp_state1.ko")
+    check.contains("the kernel agrees", vm.kmsg(), "(lp_state1) is not compatible with the already installed livepatches")
+    vm.ok("livepatchctl revert lp_state2")
+    apply(vm, "lp_state1")
+    check.equal("after a revert nothing stands in its way", patched_by(vm), "lp_state1")
