@@ -82,10 +82,11 @@ def restart(vm: Machine, check: Check) -> None:
     trust(vm)
     apply(vm, "lp_cmdline")
     vm.settle()
-    vm.ok("systemctl stop livepatchd.service")
+    # The path unit first: it would start the daemon again, which would see the patch being switched off.
+    vm.ok("systemctl stop livepatch-settle.path && systemctl stop livepatchd.service")
     vm.ok("echo 0 > /sys/kernel/livepatch/lp_cmdline/enabled")
-    vm.wait_until("! test -e /sys/kernel/livepatch/lp_cmdline", timeout=60)
-    vm.ok("systemctl stop livepatchd.service livepatch-settle.path")
+    check("it is switched off", vm.wait_until("! test -e /sys/kernel/livepatch/lp_cmdline", timeout=60))
+    check.equal("while nobody looks", vm.run("systemctl is-active livepatchd.service").out.strip(), "inactive")
     check.contains("a new daemon sees it", drift(vm, "lp_cmdline"), "switched off")
     vm.wait_until(lambda: len(logged(vm)) == 1, timeout=SOON)
     for _ in range(2):
