@@ -133,6 +133,7 @@ def strangers(vm: Machine, check: Check) -> None:
     gone = "/org/livepatch/patch/lp_5fuptime"
     check("and goes", vm.wait_until(lambda: any(e["event"] == "patch-removed" and e["path"] == gone
                                                 for e in monitor.events()), timeout=SOON), monitor.events())
+    vm.settle()
     vm.ok(f"insmod {PLAIN}/lp_cumulative.ko")
     vm.settle()
     check("a foreign replacement is told", monitor.wait("lp_cmdline", drift="lp_cumulative"), monitor.events())
@@ -146,8 +147,9 @@ def strangers(vm: Machine, check: Check) -> None:
 @scenario("what somebody else loaded is adopted, if its file is found and verifies", tags=["core"])
 def adopt(vm: Machine, check: Check) -> None:
     trust(vm)
-    vm.ok(f"insmod {SIGNED}/lp_cmdline.ko && insmod {PLAIN}/lp_uptime.ko")
-    vm.settle()
+    for path in (f"{SIGNED}/lp_cmdline.ko", f"{PLAIN}/lp_uptime.ko"):
+        vm.ok(f"insmod {path}")
+        vm.settle()
     r = ctl(vm, "adopt", "lp_cmdline")
     check("without a file it is refused", r.rc != 0 and "no file" in r.err, r)
     where = f"/var/lib/kpatch/{vm.release}"
