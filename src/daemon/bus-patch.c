@@ -85,7 +85,14 @@ int bus_patch_begin(const BusPatch *found, sd_bus_message *m, Bus **ret_bus, cha
         return r < 0 ? bus_error_set_errno(error, r) : 1;
 }
 
-static int method_apply(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+/* What changes the patch in a job, with the options of one; replies with the job. */
+typedef int (*JobMethod)(Manager *manager, const char *patch_id, const OperationOptions *options, uid_t uid,
+                         ManagerReply reply, void *userdata, Failure *f);
+/* What takes nothing but the patch; replies when it is done. */
+typedef int (*PlainMethod)(Manager *manager, const char *patch_id, uid_t uid, ManagerReply reply, void *userdata,
+                           Failure *f);
+
+static int call_job(sd_bus_message *m, const BusPatch *found, JobType type, JobMethod method, sd_bus_error *error) {
         _cleanup_(bus_request_freep) BusRequest *request = NULL;
         _cleanup_failure_ Failure failure = {};
         _cleanup_free_ char *id = NULL;
@@ -94,70 +101,52 @@ static int method_apply(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         Bus *bus;
         int r;
 
-        r = bus_message_read_operation_options(m, JOB_APPLY, &options, error);
+        r = bus_message_read_operation_options(m, type, &options, error);
         if (r < 0)
                 return r;
-        r = bus_patch_begin(userdata, m, &bus, &id, &uid, &request, error);
+        r = bus_patch_begin(found, m, &bus, &id, &uid, &request, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
-        r = manager_apply(bus->manager, id, &options, uid, bus_request_reply_job, request, &failure);
+        r = method(bus->manager, id, &options, uid, bus_request_reply_job, request, &failure);
         return bus_request_begun(&request, r, &failure, error);
+}
+
+static int call_plain(sd_bus_message *m, const BusPatch *found, PlainMethod method, sd_bus_error *error) {
+        _cleanup_(bus_request_freep) BusRequest *request = NULL;
+        _cleanup_failure_ Failure failure = {};
+        _cleanup_free_ char *id = NULL;
+        uid_t uid;
+        Bus *bus;
+        int r;
+
+        r = bus_patch_begin(found, m, &bus, &id, &uid, &request, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = method(bus->manager, id, uid, bus_request_reply_empty, request, &failure);
+        return bus_request_begun(&request, r, &failure, error);
+}
+
+/* There is an a{sv} for options to come; none is known yet. */
+static int call_without_options(sd_bus_message *m, const BusPatch *found, PlainMethod method, sd_bus_error *error) {
+        int r = bus_message_read_options(m, (const BusOption[]) { {} }, error);
+
+        return r < 0 ? r : call_plain(m, found, method, error);
+}
+
+static int method_apply(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        return call_job(m, userdata, JOB_APPLY, manager_apply, error);
 }
 
 static int method_revert(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        _cleanup_(bus_request_freep) BusRequest *request = NULL;
-        _cleanup_failure_ Failure failure = {};
-        _cleanup_free_ char *id = NULL;
-        OperationOptions options = {};
-        uid_t uid;
-        Bus *bus;
-        int r;
-
-        r = bus_message_read_operation_options(m, JOB_REVERT, &options, error);
-        if (r < 0)
-                return r;
-        r = bus_patch_begin(userdata, m, &bus, &id, &uid, &request, error);
-        if (r <= 0)
-                return r < 0 ? r : 1;
-        r = manager_revert(bus->manager, id, &options, uid, bus_request_reply_job, request, &failure);
-        return bus_request_begun(&request, r, &failure, error);
+        return call_job(m, userdata, JOB_REVERT, manager_revert, error);
 }
 
 static int method_rollback(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        _cleanup_(bus_request_freep) BusRequest *request = NULL;
-        _cleanup_failure_ Failure failure = {};
-        _cleanup_free_ char *id = NULL;
-        OperationOptions options;
-        uid_t uid;
-        Bus *bus;
-        int r;
-
-        r = bus_message_read_operation_options(m, JOB_ROLLBACK, &options, error);
-        if (r < 0)
-                return r;
-        r = bus_patch_begin(userdata, m, &bus, &id, &uid, &request, error);
-        if (r <= 0)
-                return r < 0 ? r : 1;
-        r = manager_rollback(bus->manager, id, &options, uid, bus_request_reply_job, request, &failure);
-        return bus_request_begun(&request, r, &failure, error);
+        return call_job(m, userdata, JOB_ROLLBACK, manager_rollback, error);
 }
 
 static int method_remove(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        _cleanup_(bus_request_freep) BusRequest *request = NULL;
-        _cleanup_failure_ Failure failure = {};
-        _cleanup_free_ char *id = NULL;
-        uid_t uid;
-        Bus *bus;
-        int r;
-
-        r = bus_message_read_options(m, (const BusOption[]) { {} }, error);
-        if (r < 0)
-                return r;
-        r = bus_patch_begin(userdata, m, &bus, &id, &uid, &request, error);
-        if (r <= 0)
-                return r < 0 ? r : 1;
-        r = manager_remove(bus->manager, id, uid, bus_request_reply_empty, request, &failure);
-        return bus_request_begun(&request, r, &failure, error);
+        return call_without_options(m, userdata, manager_remove, error);
 }
 
 static int method_set_reapply(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -180,51 +169,15 @@ static int method_set_reapply(sd_bus_message *m, void *userdata, sd_bus_error *e
 
 /* Nothing else forces a transition: never by itself, never as the answer to a stall. */
 static int method_force(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        _cleanup_(bus_request_freep) BusRequest *request = NULL;
-        _cleanup_failure_ Failure failure = {};
-        _cleanup_free_ char *id = NULL;
-        uid_t uid;
-        Bus *bus;
-        int r;
-
-        r = bus_message_read_options(m, (const BusOption[]) { {} }, error);
-        if (r < 0)
-                return r;
-        r = bus_patch_begin(userdata, m, &bus, &id, &uid, &request, error);
-        if (r <= 0)
-                return r < 0 ? r : 1;
-        r = manager_force(bus->manager, id, uid, bus_request_reply_empty, request, &failure);
-        return bus_request_begun(&request, r, &failure, error);
+        return call_without_options(m, userdata, manager_force, error);
 }
 
 static int method_clear_quarantine(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        _cleanup_(bus_request_freep) BusRequest *request = NULL;
-        _cleanup_failure_ Failure failure = {};
-        _cleanup_free_ char *id = NULL;
-        uid_t uid;
-        Bus *bus;
-        int r;
-
-        r = bus_patch_begin(userdata, m, &bus, &id, &uid, &request, error);
-        if (r <= 0)
-                return r < 0 ? r : 1;
-        r = manager_clear_quarantine(bus->manager, id, uid, bus_request_reply_empty, request, &failure);
-        return bus_request_begun(&request, r, &failure, error);
+        return call_plain(m, userdata, manager_clear_quarantine, error);
 }
 
 static int method_adopt(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        _cleanup_(bus_request_freep) BusRequest *request = NULL;
-        _cleanup_failure_ Failure failure = {};
-        _cleanup_free_ char *id = NULL;
-        uid_t uid;
-        Bus *bus;
-        int r;
-
-        r = bus_patch_begin(userdata, m, &bus, &id, &uid, &request, error);
-        if (r <= 0)
-                return r < 0 ? r : 1;
-        r = manager_adopt(bus->manager, id, uid, bus_request_reply_empty, request, &failure);
-        return bus_request_begun(&request, r, &failure, error);
+        return call_plain(m, userdata, manager_adopt, error);
 }
 
 static const sd_bus_vtable patch_methods_vtable[] = {
