@@ -98,6 +98,10 @@ class Jobs(harness.IntegrationTest):
         path = self.client.patch(patch, 'Revert')
         self.wait_job_state(path, 'running')
         self.client.wait_state(patch, 'reverting')
+        # Unlike the kernel's, the write to 'enabled' returns before the fake kernel has begun the transition.
+        harness.wait_until(
+            lambda: self.read('sys/kernel/livepatch/lp_one/transition').strip() == '1', 'the transition has begun'
+        )
         self.client.call(path, harness.JOB, 'Cancel')
         self.assertEqual(self.client.wait_job(path)['Result'], 'canceled')
         self.client.wait_state(patch, 'applied')
