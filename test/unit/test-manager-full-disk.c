@@ -4,7 +4,6 @@
 
 #include "common/string-util.h"
 #include "fault.h"
-#include "kmod/module-loader.h"
 #include "manager-fixture.h"
 #include "test.h"
 
@@ -17,47 +16,6 @@ typedef struct Operation {
         int (*attempt)(Rig *rig, Failure *f);
         bool (*is_done)(Rig *rig);
 } Operation;
-
-/* ---- The fake kernel's files are on no disk ---------------------------------------------------------------- */
-
-int __real_module_loader_insert(int root_fd, const VerifiedModule *module, const char *name, const KernelInfo *info,
-                                Failure *f);
-int __wrap_module_loader_insert(int root_fd, const VerifiedModule *module, const char *name, const KernelInfo *info,
-                                Failure *f);
-int __real_module_loader_remove(int root_fd, const char *name, Failure *f);
-int __wrap_module_loader_remove(int root_fd, const char *name, Failure *f);
-
-int __wrap_module_loader_insert(int root_fd, const VerifiedModule *module, const char *name, const KernelInfo *info,
-                                Failure *f) {
-        int r;
-
-        fault_suspend(true);
-        r = __real_module_loader_insert(root_fd, module, name, info, f);
-        fault_suspend(false);
-        return r;
-}
-
-int __wrap_module_loader_remove(int root_fd, const char *name, Failure *f) {
-        int r;
-
-        fault_suspend(true);
-        r = __real_module_loader_remove(root_fd, name, f);
-        fault_suspend(false);
-        return r;
-}
-
-/* sysfs, too: a write to `enabled` is not one that can find no space. */
-int __real_klp_sysfs_set_enabled(int root_fd, const char *name, bool enabled, Failure *f);
-int __wrap_klp_sysfs_set_enabled(int root_fd, const char *name, bool enabled, Failure *f);
-
-int __wrap_klp_sysfs_set_enabled(int root_fd, const char *name, bool enabled, Failure *f) {
-        int r;
-
-        fault_suspend(true);
-        r = __real_klp_sysfs_set_enabled(root_fd, name, enabled, f);
-        fault_suspend(false);
-        return r;
-}
 
 /* ---- Every call ---------------------------------------------------------------------------------------------- */
 
