@@ -12,8 +12,6 @@
 #include "common/string-util.h"
 #include "daemon/guard-store.h"
 #include "fault.h"
-#include "kmod/klp-sysfs.h"
-#include "kmod/module-loader.h"
 #include "manager-fixture.h"
 #include "test.h"
 
