@@ -8,10 +8,7 @@
 
 static int append_texts(sd_bus_message *m, const KlpBlocker *b) {
         const char state[] = { b->state, '\0' };
-        const struct {
-                const char *key;
-                const char *value;
-        } texts[] = {
+        const BusText texts[] = {
                 { "comm", b->comm },
                 { "command-line", b->command_line },
                 { "state", state },
@@ -26,15 +23,10 @@ static int append_texts(sd_bus_message *m, const KlpBlocker *b) {
                 { "object", b->object },
                 { "advice", klp_advice_to_string(b->advice) },
                 { "advice-text", b->advice_text },
+                {},
         };
-        int r;
 
-        for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
-                r = bus_message_append_text_entry(m, texts[i].key, texts[i].value);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
+        return bus_message_append_text_entries(m, texts);
 }
 
 static int append_stack(sd_bus_message *m, const void *userdata) {

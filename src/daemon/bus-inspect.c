@@ -9,10 +9,7 @@
 static int append_texts(sd_bus_message *m, const InspectReport *report) {
         const ModuleInfo *info = report->info;
         const SignatureReport *signature = report->signature;
-        const struct {
-                const char *key;
-                const char *value;
-        } texts[] = {
+        const BusText texts[] = {
                 { "name", info ? info->name : NULL },
                 { "kernel-release", info ? info->kernel_release : NULL },
                 { "vermagic", info ? info->vermagic : NULL },
@@ -33,15 +30,10 @@ static int append_texts(sd_bus_message *m, const InspectReport *report) {
                 { "compression", report->compression },
                 { "refusal", report->refusal ? failure_dbus_name(report->refusal->code) : NULL },
                 { "refusal-text", report->refusal ? failure_text(report->refusal) : NULL },
+                {},
         };
-        int r;
 
-        for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
-                r = bus_message_append_text_entry(m, texts[i].key, texts[i].value);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
+        return bus_message_append_text_entries(m, texts);
 }
 
 static int append_functions(sd_bus_message *m, const ModuleObject *object) {
@@ -124,21 +116,14 @@ int bus_method_inspect(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         uid_t uid;
         int r, fd;
 
-        r = sd_bus_message_read_basic(m, 'h', &fd);
-        if (r < 0)
-                return bus_error_set_invalid_args(error, "The descriptor is missing. Nothing was changed.");
-        r = bus_message_read_options(m, (const BusOption[]) { {} }, error);
+        r = bus_message_read_fd(m, &fd, error);
+        if (r >= 0)
+                r = bus_message_read_options(m, (const BusOption[]) { {} }, error);
         if (r < 0)
                 return r;
-        r = bus_polkit_authorize(bus->polkit, m, bus_polkit_action_of_method(m), (PolkitDetail) {}, &uid, error);
+        r = bus_request_begin_fd(bus, m, fd, &copy, &uid, &request, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
-        r = bus_message_copy_fd(fd, &copy, error);
-        if (r < 0)
-                return r;
-        r = bus_request_new(bus, m, &request);
-        if (r < 0)
-                return bus_error_set_errno(error, r);
         r = manager_inspect_fd(bus->manager, TAKE_FD(copy), uid, reply_report, request, &failure);
         return bus_request_begun(&request, r, &failure, error);
 }

@@ -10,12 +10,6 @@
 
 #define NAME_SHOWN_MAX 128
 
-static int read_descriptor(sd_bus_message *m, int *ret_fd, sd_bus_error *error) {
-        if (sd_bus_message_read_basic(m, 'h', ret_fd) < 0)
-                return bus_error_set_invalid_args(error, "The descriptor is missing. Nothing was changed.");
-        return 0;
-}
-
 static int method_apply(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         _cleanup_(bus_request_freep) BusRequest *request = NULL;
         _cleanup_failure_ Failure failure = {};
@@ -25,20 +19,14 @@ static int method_apply(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         uid_t uid;
         int r, fd;
 
-        r = read_descriptor(m, &fd, error);
+        r = bus_message_read_fd(m, &fd, error);
         if (r >= 0)
                 r = bus_message_read_operation_options(m, JOB_APPLY, &options, error);
         if (r < 0)
                 return r;
-        r = bus_polkit_authorize(bus->polkit, m, bus_polkit_action_of_method(m), (PolkitDetail) {}, &uid, error);
+        r = bus_request_begin_fd(bus, m, fd, &copy, &uid, &request, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
-        r = bus_message_copy_fd(fd, &copy, error);
-        if (r < 0)
-                return r;
-        r = bus_request_new(bus, m, &request);
-        if (r < 0)
-                return bus_error_set_errno(error, r);
         r = manager_apply_fd(bus->manager, TAKE_FD(copy), &options, uid, bus_request_reply_job, request, &failure);
         return bus_request_begun(&request, r, &failure, error);
 }
@@ -52,21 +40,15 @@ static int method_stage(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         uid_t uid;
         int r, fd;
 
-        r = read_descriptor(m, &fd, error);
+        r = bus_message_read_fd(m, &fd, error);
         if (r >= 0)
                 r = bus_message_read_options(m, (const BusOption[]) { { .key = "reapply", .flag = &reapply }, {} },
                                              error);
         if (r < 0)
                 return r;
-        r = bus_polkit_authorize(bus->polkit, m, bus_polkit_action_of_method(m), (PolkitDetail) {}, &uid, error);
+        r = bus_request_begin_fd(bus, m, fd, &copy, &uid, &request, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
-        r = bus_message_copy_fd(fd, &copy, error);
-        if (r < 0)
-                return r;
-        r = bus_request_new(bus, m, &request);
-        if (r < 0)
-                return bus_error_set_errno(error, r);
         r = manager_stage_fd(bus->manager, TAKE_FD(copy), reapply, uid, bus_request_reply_patch, request, &failure);
         return bus_request_begun(&request, r, &failure, error);
 }
@@ -95,14 +77,10 @@ static int method_confirm(sd_bus_message *m, void *userdata, sd_bus_error *error
         /* polkit shows it to people. */
         if (!patch_id_parse(name, &patch_name, &release))
                 return no_such_patch(name, error);
-        r = bus_polkit_authorize(bus->polkit, m, bus_polkit_action_of_method(m), (PolkitDetail) { "patch", name },
-                                 &uid, error);
+        r = bus_request_begin(bus, m, (PolkitDetail) { "patch", name }, &uid, &request, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
         bus_refresh_patches(bus);
-        r = bus_request_new(bus, m, &request);
-        if (r < 0)
-                return bus_error_set_errno(error, r);
         r = manager_confirm(bus->manager, name, uid, bus_request_reply_empty, request, &failure);
         return bus_request_begun(&request, r, &failure, error);
 }
@@ -114,12 +92,9 @@ static int method_reapply(sd_bus_message *m, void *userdata, sd_bus_error *error
         uid_t uid;
         int r;
 
-        r = bus_polkit_authorize(bus->polkit, m, bus_polkit_action_of_method(m), (PolkitDetail) {}, &uid, error);
+        r = bus_request_begin(bus, m, (PolkitDetail) {}, &uid, &request, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
-        r = bus_request_new(bus, m, &request);
-        if (r < 0)
-                return bus_error_set_errno(error, r);
         r = manager_reapply(bus->manager, uid, bus_request_reply_job, request, &failure);
         return bus_request_begun(&request, r, &failure, error);
 }

@@ -104,6 +104,12 @@ int bus_message_read_options(sd_bus_message *m, const BusOption *options, sd_bus
         return r < 0 ? r : 0;
 }
 
+int bus_message_read_fd(sd_bus_message *m, int *ret_fd, sd_bus_error *error) {
+        if (sd_bus_message_read_basic(m, 'h', ret_fd) < 0)
+                return bus_error_set_invalid_args(error, "The descriptor is missing. Nothing was changed.");
+        return 0;
+}
+
 int bus_message_copy_fd(int fd, int *ret, sd_bus_error *error) {
         int copy = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 
@@ -137,12 +143,23 @@ int bus_message_append_text_array(sd_bus_message *m, char *const *l) {
         return sd_bus_message_close_container(m);
 }
 
-int bus_message_append_text_entry(sd_bus_message *m, const char *key, const char *value) {
+static int append_text_entry(sd_bus_message *m, const char *key, const char *value) {
         _cleanup_free_ char *text = sanitize_text(strempty(value), TEXT_MAX);
 
         if (!text)
                 return -ENOMEM;
         return sd_bus_message_append(m, "{sv}", key, "s", text);
+}
+
+int bus_message_append_text_entries(sd_bus_message *m, const BusText *texts) {
+        int r;
+
+        for (; texts->key; texts++) {
+                r = append_text_entry(m, texts->key, texts->value);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
 }
 
 int bus_message_append_entry(sd_bus_message *m, const char *key, const char *type, BusAppend append,

@@ -24,6 +24,9 @@ int bus_message_read_options(sd_bus_message *m, const BusOption *options, sd_bus
 /* Those of Apply and Revert (bus-job-options.c). */
 int bus_message_read_operation_options(sd_bus_message *m, JobType type, OperationOptions *ret, sd_bus_error *error);
 
+/* The descriptor stays the message's. */
+int bus_message_read_fd(sd_bus_message *m, int *ret_fd, sd_bus_error *error);
+
 /* A private copy of a received descriptor, which belongs to its message. */
 int bus_message_copy_fd(int fd, int *ret, sd_bus_error *error);
 
@@ -32,10 +35,16 @@ int bus_message_append_text(sd_bus_message *m, const char *s);
 
 int bus_message_append_text_array(sd_bus_message *m, char *const *l);
 
+/* One entry of an a{sv} whose value is text; a list of them ends with a NULL key. */
+typedef struct BusText {
+        const char *key;
+        const char *value;
+} BusText;
+
 /* Writes what userdata is. */
 typedef int (*BusAppend)(sd_bus_message *m, const void *userdata);
 
 /* Entries of an open a{sv}; the value of the latter is one complete type, which append writes. */
-int bus_message_append_text_entry(sd_bus_message *m, const char *key, const char *value);
+int bus_message_append_text_entries(sd_bus_message *m, const BusText *texts);
 int bus_message_append_entry(sd_bus_message *m, const char *key, const char *type, BusAppend append,
                              const void *userdata);

@@ -77,12 +77,7 @@ int bus_patch_begin(const BusPatch *found, sd_bus_message *m, Bus **ret_bus, cha
         r = free_and_strdup(ret_id, found->patch->id);
         if (r < 0)
                 return bus_error_set_errno(error, r);
-        r = bus_polkit_authorize(bus->polkit, m, bus_polkit_action_of_method(m), (PolkitDetail) { "patch", *ret_id },
-                                 ret_uid, error);
-        if (r <= 0)
-                return r;
-        r = bus_request_new(bus, m, ret);
-        return r < 0 ? bus_error_set_errno(error, r) : 1;
+        return bus_request_begin(bus, m, (PolkitDetail) { "patch", *ret_id }, ret_uid, ret, error);
 }
 
 /* What changes the patch in a job, with the options of one; replies with the job. */

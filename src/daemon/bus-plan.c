@@ -11,27 +11,21 @@
 #define NAMES_MAX 256
 
 static int append_finding(sd_bus_message *m, const Finding *f) {
-        const struct {
-                const char *key;
-                const char *value;
-        } texts[] = {
+        const BusText texts[] = {
                 { "severity", finding_severity_to_string(f->severity) },
                 { "code", f->code },
                 { "object", f->object },
                 { "function", f->function },
                 { "text", f->text },
+                {},
         };
         int r;
 
         r = sd_bus_message_open_container(m, SD_BUS_TYPE_ARRAY, "{sv}");
         if (r < 0)
                 return r;
-        for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
-                r = bus_message_append_text_entry(m, texts[i].key, texts[i].value);
-                if (r < 0)
-                        return r;
-        }
-        return sd_bus_message_close_container(m);
+        r = bus_message_append_text_entries(m, texts);
+        return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
 static int append_finding_array(sd_bus_message *m, const void *userdata) {
@@ -54,16 +48,18 @@ int bus_append_findings(sd_bus_message *m, const FindingList *findings) {
 }
 
 static int append_step(sd_bus_message *m, const PlanStep *step) {
+        const BusText texts[] = {
+                { "action", plan_action_to_string(step->action) },
+                { "patch", step->patch_id },
+                { "reason", step->reason },
+                {},
+        };
         int r;
 
         r = sd_bus_message_open_container(m, SD_BUS_TYPE_ARRAY, "{sv}");
         if (r < 0)
                 return r;
-        r = bus_message_append_text_entry(m, "action", plan_action_to_string(step->action));
-        if (r >= 0)
-                r = bus_message_append_text_entry(m, "patch", step->patch_id);
-        if (r >= 0)
-                r = bus_message_append_text_entry(m, "reason", step->reason);
+        r = bus_message_append_text_entries(m, texts);
         if (r >= 0)
                 r = bus_append_findings(m, &step->findings);
         return r < 0 ? r : sd_bus_message_close_container(m);
@@ -126,12 +122,9 @@ int bus_method_plan(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         r = bus_message_read_options(m, (const BusOption[]) { {} }, error);
         if (r < 0)
                 return r;
-        r = bus_polkit_authorize(bus->polkit, m, bus_polkit_action_of_method(m), (PolkitDetail) {}, &uid, error);
+        r = bus_request_begin(bus, m, (PolkitDetail) {}, &uid, &request, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
-        r = bus_request_new(bus, m, &request);
-        if (r < 0)
-                return bus_error_set_errno(error, r);
         r = manager_plan(bus->manager, names, uid, reply_plan, request, &failure);
         return bus_request_begun(&request, r, &failure, error);
 }

@@ -5,7 +5,7 @@
 #include "daemon/bus-error.h"
 #include "daemon/bus-request.h"
 
-int bus_request_new(Bus *bus, sd_bus_message *call, BusRequest **ret) {
+static int request_new(Bus *bus, sd_bus_message *call, BusRequest **ret) {
         BusRequest *request = malloc(sizeof(*request));
 
         if (!request)
@@ -14,6 +14,39 @@ int bus_request_new(Bus *bus, sd_bus_message *call, BusRequest **ret) {
         bus->n_requests++;
         *ret = request;
         return 0;
+}
+
+static int authorize(Bus *bus, sd_bus_message *m, PolkitDetail detail, uid_t *ret_uid, sd_bus_error *error) {
+        return bus_polkit_authorize(bus->polkit, m, bus_polkit_action_of_method(m), detail, ret_uid, error);
+}
+
+int bus_request_begin(Bus *bus, sd_bus_message *m, PolkitDetail detail, uid_t *ret_uid, BusRequest **ret,
+                      sd_bus_error *error) {
+        int r;
+
+        r = authorize(bus, m, detail, ret_uid, error);
+        if (r <= 0)
+                return r;
+        r = request_new(bus, m, ret);
+        return r < 0 ? bus_error_set_errno(error, r) : 1;
+}
+
+int bus_request_begin_fd(Bus *bus, sd_bus_message *m, int fd, int *ret_copy, uid_t *ret_uid, BusRequest **ret,
+                         sd_bus_error *error) {
+        _cleanup_close_ int copy = -EBADF;
+        int r;
+
+        r = authorize(bus, m, (PolkitDetail) {}, ret_uid, error);
+        if (r <= 0)
+                return r;
+        r = bus_message_copy_fd(fd, &copy, error);
+        if (r < 0)
+                return r;
+        r = request_new(bus, m, ret);
+        if (r < 0)
+                return bus_error_set_errno(error, r);
+        *ret_copy = TAKE_FD(copy);
+        return 1;
 }
 
 BusRequest *bus_request_free(BusRequest *request) {

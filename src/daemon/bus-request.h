@@ -12,11 +12,19 @@ typedef struct BusRequest {
         sd_bus_message *call;
 } BusRequest;
 
-int bus_request_new(Bus *bus, sd_bus_message *call, BusRequest **ret);
 BusRequest *bus_request_free(BusRequest *request);
 DEFINE_CLEANUP(BusRequest *, bus_request_free)
 
-/* The first half of every method of a patch, from authorization to the request; the patch is named by its id from here
+/* The first half of every method that changes or discloses something: polkit is asked for the method's action, with the
+ * detail. 1: go on. 0: polkit is being asked, and the call comes again. */
+int bus_request_begin(Bus *bus, sd_bus_message *m, PolkitDetail detail, uid_t *ret_uid, BusRequest **ret,
+                      sd_bus_error *error);
+
+/* The same for a call with a descriptor. A copy of it, which is the caller's, is made once the call is allowed. */
+int bus_request_begin_fd(Bus *bus, sd_bus_message *m, int fd, int *ret_copy, uid_t *ret_uid, BusRequest **ret,
+                         sd_bus_error *error);
+
+/* The same for a method of a patch, from authorization to the request; the patch is named by its id from here
  * on, because whatever happens next may make the core reread its tables. 1: go on. 0: polkit is being asked. */
 int bus_patch_begin(const BusPatch *found, sd_bus_message *m, Bus **ret_bus, char **ret_id, uid_t *ret_uid,
                     BusRequest **ret, sd_bus_error *error);

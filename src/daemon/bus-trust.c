@@ -31,18 +31,12 @@ int bus_method_add_trust(sd_bus_message *m, void *userdata, sd_bus_error *error)
         uid_t uid;
         int r, fd;
 
-        r = sd_bus_message_read_basic(m, 'h', &fd);
-        if (r < 0)
-                return bus_error_set_invalid_args(error, "The descriptor is missing. Nothing was changed.");
-        r = bus_polkit_authorize(bus->polkit, m, bus_polkit_action_of_method(m), (PolkitDetail) {}, &uid, error);
-        if (r <= 0)
-                return r < 0 ? r : 1;
-        r = bus_message_copy_fd(fd, &copy, error);
+        r = bus_message_read_fd(m, &fd, error);
         if (r < 0)
                 return r;
-        r = bus_request_new(bus, m, &request);
-        if (r < 0)
-                return bus_error_set_errno(error, r);
+        r = bus_request_begin_fd(bus, m, fd, &copy, &uid, &request, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
         r = manager_add_trust_fd(bus->manager, TAKE_FD(copy), uid, reply_fingerprint, request, &failure);
         return bus_request_begun(&request, r, &failure, error);
 }
@@ -71,22 +65,15 @@ int bus_method_remove_trust(sd_bus_message *m, void *userdata, sd_bus_error *err
         if (!fingerprint_is_plausible(fingerprint))
                 return bus_error_set_invalid_args(error, "That is not a certificate's SHA-256 fingerprint: "
                                                   "hexadecimal digits, with colons or without. Nothing was changed.");
-        r = bus_polkit_authorize(bus->polkit, m, bus_polkit_action_of_method(m),
-                                 (PolkitDetail) { "fingerprint", fingerprint }, &uid, error);
+        r = bus_request_begin(bus, m, (PolkitDetail) { "fingerprint", fingerprint }, &uid, &request, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
-        r = bus_request_new(bus, m, &request);
-        if (r < 0)
-                return bus_error_set_errno(error, r);
         r = manager_remove_trust(bus->manager, fingerprint, uid, reply_removed, request, &failure);
         return bus_request_begun(&request, r, &failure, error);
 }
 
 static int append_certificate(sd_bus_message *m, const TrustCertificate *c) {
-        const struct {
-                const char *key;
-                const char *value;
-        } texts[] = {
+        const BusText texts[] = {
                 { "subject", c->subject },
                 { "issuer", c->issuer },
                 { "fingerprint", c->fingerprint },
@@ -94,17 +81,16 @@ static int append_certificate(sd_bus_message *m, const TrustCertificate *c) {
                 { "skid", c->skid },
                 { "origin", c->origin == TRUST_ORIGIN_VENDOR ? "vendor" : "admin" },
                 { "file", c->file },
+                {},
         };
         int r;
 
         r = sd_bus_message_open_container(m, SD_BUS_TYPE_ARRAY, "{sv}");
         if (r < 0)
                 return r;
-        for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
-                r = bus_message_append_text_entry(m, texts[i].key, texts[i].value);
-                if (r < 0)
-                        return r;
-        }
+        r = bus_message_append_text_entries(m, texts);
+        if (r < 0)
+                return r;
         r = sd_bus_message_append(m, "{sv}{sv}{sv}{sv}",
                                   "not-before", "t", c->not_before,
                                   "not-after", "t", c->not_after,
