@@ -9,12 +9,18 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import cpio, roots
+from . import cpio, kernel, roots
 from .shell import TREE, digest, in_chroot, once, run
 from .suites import Kind, Suite
 
 HERE = Path(__file__).parent
 GUEST = HERE / "guest"
+# Units that only cost emulated time in each boot.
+NEEDLESS_UNITS = [
+    "dev-hugepages.mount", "dev-mqueue.mount", "modprobe@.service", "proc-sys-fs-binfmt_misc.automount",
+    "sys-fs-fuse-connections.mount", "sys-kernel-config.mount", "systemd-binfmt.service", "systemd-random-seed.service",
+    "systemd-update-utmp-runlevel.service", "systemd-update-utmp.service", "systemd-user-sessions.service",
+]  # fmt: skip
 BOOT_MODULES = ["virtio_pci", "virtio_blk", "virtio_console", "ext4", "crc32c_generic", "virtio_rng"]
 DISK_SIZE = "3G"
 
@@ -109,6 +115,14 @@ def _install_test_files(stage: Path, tools: Path, modules: Path, pki: Path) -> N
             shutil.copy(file, stage / "opt/pki")
 
 
+def _hasten_boot(stage: Path) -> None:
+    """Half of what the guest's own boot does is for hardware and users that a test machine does not have."""
+    units = stage / "etc/systemd/system"
+    for unit in NEEDLESS_UNITS:
+        (units / unit).symlink_to("/dev/null")
+    shutil.copytree(GUEST / "systemd-udev-trigger.service.d", units / "systemd-udev-trigger.service.d")
+
+
 def _install_tree(stage: Path, installed: Path) -> None:
     """The freshly built tree, and what its package's maintainer scripts would do."""
     subprocess.run(["cp", "-a", f"{installed}/.", str(stage)], check=True)
@@ -136,6 +150,7 @@ def make_disk(kind: Kind, where: Path, root: Path, inputs: list[Path], installed
         stage = where / "stage"
         roots.copy_root(root, stage)
         _install_test_files(stage, *inputs)
+        _hasten_boot(stage)
         if installed:
             _install_tree(stage, installed)
         # Newer than /usr, or the first boot would rebuild every cache that depends on it.
@@ -152,7 +167,7 @@ def make_disk(kind: Kind, where: Path, root: Path, inputs: list[Path], installed
 def prune(where: Path, pattern: str, keep: int = 3) -> None:
     """Removes all but the newest few; a machine that still uses one would have to be that old."""
     for old in sorted(where.glob(pattern), key=lambda p: p.stat().st_mtime)[:-keep]:
-        for stale in (old, old.with_name(old.name + ".stamp"), old.with_name(old.name + ".warm")):
+        for stale in (old, *(old.with_name(old.name + suffix) for suffix in (".stamp", ".warm", ".warm.stamp"))):
             run(["rm", "-rf", str(stale)])
 
 
@@ -178,4 +193,5 @@ def foundation(suite: Suite, vm_dir: Path, root: Path, builder: Path) -> Foundat
 def prepare(base: Foundation, kind: Kind, installed: Path | None) -> Image:
     root = roots.guest_root(base.suite, base.vm_dir, kind)
     disk = make_disk(kind, base.vm_dir / base.suite.name, root, base.inputs, installed)
-    return Image(base.suite.name, roots.kernel_release(root), roots.kernel_image(root), base.initrd, disk)
+    unpacked = kernel.unpacked(roots.kernel_image(root), root.with_name(root.name + ".vmlinux"))
+    return Image(base.suite.name, roots.kernel_release(root), unpacked, base.initrd, disk)

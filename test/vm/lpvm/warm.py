@@ -8,14 +8,14 @@ import subprocess
 
 from .image import Image
 from .machine import Machine
-from .qemu import CMDLINE, Hardware
+from .qemu import CMDLINE, CPU, Hardware
 from .shell import digest, once, run
 
 
 def keep_warm(image: Image, hardware: Hardware) -> Image:
     directory = image.disk.with_name(image.disk.name + ".warm")
     version = subprocess.check_output(["qemu-system-x86_64", "--version"], text=True)
-    key = digest(image.disk.with_name(image.disk.name + ".stamp").read_text(), repr(hardware), CMDLINE, version, image.initrd)
+    key = digest(image.disk.with_name(image.disk.name + ".stamp").read_text(), repr(hardware), CPU, CMDLINE, version, image.kernel, image.initrd)
 
     def make() -> None:
         run(["rm", "-rf", str(directory)])
