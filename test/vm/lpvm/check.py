@@ -88,6 +88,7 @@ class Scenario:
     needs_install: bool
     image: str
     cold: bool
+    long: bool
 
 
 REGISTRY: list[Scenario] = []
@@ -102,6 +103,7 @@ def scenario(
     needs_install: bool = True,
     image: str = "base",
     cold: bool = False,
+    long: bool = False,
     **hardware: object,
 ) -> Callable[[Body], Body]:
     """
@@ -113,13 +115,15 @@ def scenario(
     A booted machine is one that was saved after its boot, which is the same for every scenario; COLD true, a CMDLINE or
     HARDWARE make it boot for this scenario. What comes after - reboot(), start() - is always a real boot.
 
+    LONG: takes minutes. It is begun before others, so that in the end no processor waits for it.
+
     Tags: `core` (every suite), `default` (CI), `slow` (only by name or --tag). `core` implies `default`.
     """
 
     def register(body: Body) -> Body:
         wanted = frozenset(tags) | ({"default"} if "core" in tags else set())
         name = f"{Path(body.__code__.co_filename).stem}/{body.__name__}"
-        REGISTRY.append(Scenario(name, title, wanted, body, boot, cmdline, dict(hardware), needs_install, image, cold))
+        REGISTRY.append(Scenario(name, title, wanted, body, boot, cmdline, dict(hardware), needs_install, image, cold, long))
         return body
 
     return register

@@ -81,7 +81,7 @@ class Runner:
 
     def run(self, scenarios: list[Scenario]) -> Totals:
         with ThreadPoolExecutor(self.jobs) as pool:
-            for done in [pool.submit(self._one, s) for s in scenarios]:
+            for done in [pool.submit(self._one, s) for s in sorted(scenarios, key=lambda s: not s.long)]:
                 done.result()
         if self.run_dir.exists() and not any(self.run_dir.iterdir()):
             self.run_dir.rmdir()

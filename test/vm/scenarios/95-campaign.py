@@ -20,12 +20,12 @@ def cuts(vm: Machine, check: Check, numbers: range) -> None:
         check(str(plan), outcome.passed, f"{outcome}\n{repeat}")
 
 
-@scenario("five power cuts", boot=False)
+@scenario("five power cuts", boot=False, long=True)
 def five_cuts(vm: Machine, check: Check) -> None:
     cuts(vm, check, range(1, 6))
 
 
-@scenario("and five more", boot=False)
+@scenario("and five more", boot=False, long=True)
 def more_cuts(vm: Machine, check: Check) -> None:
     cuts(vm, check, range(6, 11))
 
