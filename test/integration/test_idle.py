@@ -175,9 +175,10 @@ class Activation(harness.IntegrationTest):
 
     def test_no_call_is_lost(self):
         """Calls that meet the daemon while it leaves are answered all the same, by it or by the next one."""
-        for i in range(40):
+        for i in range(30):
             self.assertEqual(self.client.get(harness.ROOT_PATH, harness.MANAGER, 'KernelRelease'), fixtures.RELEASE)
-            time.sleep(0.19 + (i % 10) * 0.004)
+            # A timer of sd-event's may be late by a quarter of a second, and a busy machine by more.
+            time.sleep(0.19 + (i % 10) * 0.03)
         self.assertGreater(self.activations(), 1)
 
 
