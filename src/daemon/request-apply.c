@@ -56,19 +56,26 @@ static int judge_applied(Request *request, const Patch *patch) {
         return r == 0 ? 1 : r;
 }
 
-/* The name is loaded, and no job works on it. */
-static int judge_loaded(Request *request, const Patch *patch) {
+/* Two modules of a name cannot be loaded at a time, so that nothing could take this one's place without a moment in
+ * which nothing is patched. */
+static int refuse_another_build(Request *request, const Patch *patch) {
         const char *name = patch->name;
 
-        if (!request_is_loaded(request, patch))
-                return failure_set(&request->failure, REFUSED_CONFLICT,
-                                   "Another build of '%s' is loaded (build-id %s, and this module has %s). Nothing was "
-                                   "changed. Revert it with 'livepatchctl revert %s', then apply this one", name,
-                                   patch->module.build_id ?: "unknown", request->candidate->info->build_id ?: "none",
-                                   name);
+        return failure_set(&request->failure, REFUSED_CONFLICT,
+                           "Another build of '%s' is loaded (build-id %s, and this module has %s), and the kernel "
+                           "loads no second module of that name. Nothing was changed. Revert it with 'livepatchctl "
+                           "revert %s', then apply this one: in between, nothing is patched. To upgrade without that "
+                           "moment, have a cumulative patch built under a name of its own, with the version in it, as "
+                           "vendors do: it replaces the loaded one atomically", name,
+                           patch->module.build_id ?: "unknown", request->candidate->info->build_id ?: "none", name);
+}
+
+/* It is loaded, and no job works on it. */
+static int judge_loaded(Request *request, const Patch *patch) {
         if (patch->klp->transition || !patch->klp->enabled)
                 return failure_set(&request->failure, REFUSED_BUSY,
-                                   "'%s' is in transition. Nothing was changed. Try again when that has ended", name);
+                                   "'%s' is in transition. Nothing was changed. Try again when that has ended",
+                                   patch->name);
         return judge_applied(request, patch);
 }
 
@@ -100,6 +107,26 @@ static int queue_apply(Request *request, const char *patch_id) {
         return 1;
 }
 
+/* What is known against the build comes before what stands in its way. */
+static int judge_build(Request *request, const Patch *patch) {
+        const ModuleInfo *info = request->candidate->info;
+        bool loaded = patch->klp && !patch->job;
+        int r;
+
+        if (loaded && request_is_loaded(request, patch))
+                return judge_loaded(request, patch);
+        r = manager_check_quarantine(request->manager, info->name, module_image_sha256(request->candidate->image),
+                                     info->build_id, &request->failure);
+        if (r != 0)
+                return r;
+        if (loaded)
+                return refuse_another_build(request, patch);
+        if (!patch->job && patch_is_kept_by_kernel(patch))
+                return refuse_kept(request, patch);
+        return request->options.confirm_within_usec == 0 ? 0 :
+                       confirm_check_apply(request->manager, request->candidate, &request->failure);
+}
+
 int request_judge_apply(Request *request) {
         Manager *manager = request->manager;
         const ModuleInfo *info = request->candidate->info;
@@ -128,16 +155,7 @@ int request_judge_apply(Request *request) {
         r = manager_make_patch(manager, info->name, info->kernel_release, &patch);
         if (r < 0)
                 return failure_oom(&request->failure);
-        if (patch->klp && !patch->job)
-                return judge_loaded(request, patch);
-        if (!patch->job && patch_is_kept_by_kernel(patch))
-                return refuse_kept(request, patch);
-        r = request->options.confirm_within_usec != 0 ?
-                    confirm_check_apply(manager, request->candidate, &request->failure) :
-                    0;
-        if (r == 0)
-                r = manager_check_quarantine(manager, info->name, module_image_sha256(request->candidate->image),
-                                             info->build_id, &request->failure);
+        r = judge_build(request, patch);
         if (r == 0)
                 r = queue_apply(request, patch->id);
         if (r != 1)
