@@ -13,27 +13,19 @@
 /* Longer than the text and the evidence, shorter than what a record takes. */
 #define REASON_MAX 2048
 
-static const char *what_happened(const GuardRecord *record) {
-        if (record->phase == GUARD_LOADING)
-                return "The machine went down while the kernel was loading this build";
-        if (record->proven)
-                return "The machine went down twice in a row while this build was settling";
-        return "The machine went down before this build had settled for the first time";
-}
-
 /* Of several that were settling at once, all are suspects, but one is more so. */
 static int describe(const GuardRecord *record, const GuardEvidence *evidence, char **ret) {
         _cleanup_free_ char *text = NULL;
         int r;
 
         if (!evidence)
-                r = asprintf(&text, "%s", what_happened(record));
+                r = asprintf(&text, "%s", guard_record_what_happened(record));
         else if (streq(evidence->name.name, record->name))
-                r = asprintf(&text, "%s, and the crashed kernel's log names it: '%s' (%s)", what_happened(record),
-                             evidence->line, evidence->path);
+                r = asprintf(&text, "%s, and the crashed kernel's log names it: '%s' (%s)",
+                             guard_record_what_happened(record), evidence->line, evidence->path);
         else
                 r = asprintf(&text, "The crashed kernel's log names '%s'. %s, too", evidence->name.name,
-                             what_happened(record));
+                             guard_record_what_happened(record));
         if (r < 0) {
                 text = NULL;
                 return -ENOMEM;
@@ -67,9 +59,7 @@ static int quarantine(GuardRecord *record, const GuardEvidence *evidence) {
 }
 
 static void count_crash(GuardRecord *record) {
-        record->phase = GUARD_PROVEN;
-        record->settling_since = 0;
-        record->crashes++;
+        guard_record_count_crash(record);
         log_warning("The machine went down while '%s' was settling. This build had settled before, so that it is not "
                     "the first suspect, and is reapplied; it is quarantined if that happens again", record->name);
 }
@@ -101,7 +91,7 @@ static int attach(Manager *manager, GuardRecord *record) {
         }
         patch = manager_patch_by_id(manager, id);
         /* The build that crashed the machine may have been forgotten with that boot: its quarantine is shown. */
-        if (!patch && record->phase == GUARD_QUARANTINED) {
+        if (!patch && guard_record_any_quarantine(record)) {
                 r = manager_make_patch(manager, record->name, record->kernel_release, &patch);
                 if (r < 0)
                         return r;
@@ -120,7 +110,7 @@ static int judge_one(Manager *manager, GuardRecord *record, GuardVerdict verdict
                 return attach(manager, record);
         case GUARD_VERDICT_DISARM:
                 record->crashes = 0; /* they are not in a row any more */
-                keep = guard_record_disarm(record);
+                keep = guard_record_disarm(&record);
                 break;
         case GUARD_VERDICT_COUNT:
                 count_crash(record);

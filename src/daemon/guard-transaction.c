@@ -46,9 +46,18 @@ static void note_refused(Transaction *t) {
         set_guard(t, TAKE_PTR(t->guard_before));
 }
 
+/* The one that is about to be loaded. */
+static int refuse_unwritten(const Transaction *t, Failure *f) {
+        return failure_set(f, REFUSED_QUARANTINED,
+                           "The machine went down with '%s', which could not be written to the disk yet. It was not "
+                           "loaded. Make room on /var, or make it writable, then 'systemctl restart "
+                           "livepatchd.service'", t->name);
+}
+
 /* The records of earlier boots were judged when this process started. If that could not be written then, what is read
- * now is as it was before. */
-static int judge_previous(const Transaction *t, GuardRecord *previous, Failure *f) {
+ * now is as it was before: it is judged before the new record takes its place. */
+static int judge_previous(Transaction *t, const char *sha256, Failure *f) {
+        GuardRecord *previous = t->guard_before;
         _cleanup_strv_free_ char **clean = NULL;
 
         if (store_clean_shutdowns(t->store, &clean) < 0)
@@ -58,28 +67,31 @@ static int judge_previous(const Transaction *t, GuardRecord *previous, Failure *
                 break;
         case GUARD_VERDICT_DISARM:
                 previous->crashes = 0;
-                (void) guard_record_disarm(previous);
+                if (!guard_record_disarm(&t->guard_before))
+                        t->guard_before = guard_record_free(t->guard_before);
                 break;
         case GUARD_VERDICT_COUNT:
-                previous->crashes++;
+                guard_record_count_crash(previous);
                 break;
         case GUARD_VERDICT_QUARANTINE:
-                return failure_set(f, REFUSED_QUARANTINED,
-                                   "The machine went down with '%s', which could not be written to the disk yet. It "
-                                   "was not loaded. Make room on /var, or make it writable, then 'systemctl restart "
-                                   "livepatchd.service'", t->name);
+                if (guard_record_is_of(previous, sha256, t->build_id))
+                        return refuse_unwritten(t, f);
+                if (free_and_strdup(&previous->reason, guard_record_what_happened(previous)) < 0)
+                        return failure_oom(f);
+                previous->phase = GUARD_QUARANTINED;
+                break;
         }
         return 0;
 }
 
-static int check_previous(const Transaction *t, const char *sha256, Failure *f) {
-        GuardRecord *previous = t->guard_before;
+static int check_previous(Transaction *t, const char *sha256, Failure *f) {
+        const GuardRecord *quarantine;
+        int r = t->guard_before ? judge_previous(t, sha256, f) : 0;
 
-        if (!previous || !guard_record_is_of(previous, sha256, t->build_id))
-                return 0;
-        if (previous->phase == GUARD_QUARANTINED)
-                return guard_record_refuse(previous, f);
-        return judge_previous(t, previous, f);
+        if (r != 0)
+                return r;
+        quarantine = guard_record_quarantine_of(t->guard_before, sha256, t->build_id);
+        return quarantine ? guard_record_refuse(quarantine, f) : 0;
 }
 
 /* livepatch-guard.service was stopped by hand: the machine runs on all the same, and a crash from here on is one. */
@@ -140,6 +152,17 @@ static int put_step(Transaction *t, GuardRecord **record, bool keep, Failure *f)
         return 0;
 }
 
+static int disarm(Transaction *t, GuardRecord **record, Failure *f) {
+        bool keep = guard_record_disarm(record);
+
+        return put_step(t, record, keep, f);
+}
+
+static int lift(Transaction *t, GuardRecord **record, Failure *f) {
+        t->n_lifted = guard_record_lift(record, t->boot_id);
+        return t->n_lifted > 0 ? put_step(t, record, *record != NULL, f) : 0;
+}
+
 static int quarantine(Transaction *t, GuardRecord **record, Failure *f) {
         if (free_and_strdup(&(*record)->reason, t->guard_reason) < 0)
                 return failure_oom(f);
@@ -175,14 +198,11 @@ static int take_step(Transaction *t, Failure *f) {
         case GUARD_STEP_PROVE:
                 return guard_record_is_armed(record) ? prove(t, &record, f) : 0;
         case GUARD_STEP_DISARM:
-                return guard_record_is_armed(record) ? put_step(t, &record, guard_record_disarm(record), f) : 0;
+                return guard_record_is_armed(record) ? disarm(t, &record, f) : 0;
         case GUARD_STEP_QUARANTINE:
                 return record->phase != GUARD_QUARANTINED ? quarantine(t, &record, f) : 0;
         case GUARD_STEP_LIFT:
-                /* Or what would be one, if it could have been written when it was judged. */
-                return record->phase == GUARD_QUARANTINED ||
-                       (guard_record_is_armed(record) && !streq(record->boot_id, t->boot_id)) ?
-                               put_step(t, &record, false, f) : 0;
+                return lift(t, &record, f);
         }
         return 0;
 }

@@ -25,16 +25,25 @@ GuardPhase guard_phase_from_string(const char *s) {
 }
 
 GuardRecord *guard_record_free(GuardRecord *record) {
-        if (!record)
-                return NULL;
-        free(record->name);
-        free(record->kernel_release);
-        free(record->sha256);
-        free(record->build_id);
-        free(record->boot_id);
-        free(record->reason);
-        free(record);
+        while (record) {
+                GuardRecord *former = record->former;
+
+                free(record->name);
+                free(record->kernel_release);
+                free(record->sha256);
+                free(record->build_id);
+                free(record->boot_id);
+                free(record->reason);
+                free(record);
+                record = former;
+        }
         return NULL;
+}
+
+static const GuardRecord *find_file(const GuardRecord *record, const char *sha256) {
+        while (record && !streq(record->sha256, sha256))
+                record = record->former;
+        return record;
 }
 
 int guard_record_copy(const GuardRecord *record, GuardRecord **ret) {
@@ -51,6 +60,8 @@ int guard_record_copy(const GuardRecord *record, GuardRecord **ret) {
         r = free_and_strdup(&copy->build_id, record->build_id);
         if (r >= 0)
                 r = free_and_strdup(&copy->reason, record->reason);
+        if (r >= 0)
+                r = guard_record_copy_former(copy, record);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(copy);
@@ -77,14 +88,10 @@ static void check_consistency(RecordReader *reader, const GuardRecord *record) {
                 record_reader_fail(reader, "reason", "is missing");
 }
 
-static int read_record(RecordReader *reader, GuardRecord *record) {
-        uint64_t format = 0, crashes = 0;
+/* What there is to say of each build. */
+static void read_build(RecordReader *reader, GuardRecord *record) {
+        uint64_t crashes = 0;
 
-        record_read_uint(reader, "format", INT64_MAX, &format);
-        if (reader->error == 0 && format != RECORD_FORMAT_VERSION)
-                record_reader_fail(reader, "format", "is one that this version of livepatchd does not know");
-        record_read_text(reader, "name", module_name_is_valid, &record->name);
-        record_read_text(reader, "kernel_release", kernel_release_is_valid, &record->kernel_release);
         record_read_text(reader, "sha256", sha256_text_is_valid, &record->sha256);
         record_read_optional(reader, "build_id", record_text_is_valid, &record->build_id);
         record_read_text(reader, "boot_id", guard_boot_id_is_valid, &record->boot_id);
@@ -96,6 +103,56 @@ static int read_record(RecordReader *reader, GuardRecord *record) {
         record_read_uint(reader, "settling_since", INT64_MAX, &record->settling_since);
         record_read_optional(reader, "reason", record_text_is_valid, &record->reason);
         check_consistency(reader, record);
+}
+
+/* Behind the last one of the list. */
+static int read_former(RecordReader *reader, GuardRecord *first, GuardRecord **ret) {
+        _cleanup_(guard_record_freep) GuardRecord *record = calloc(1, sizeof(GuardRecord));
+
+        if (!record || free_and_strdup(&record->name, first->name) < 0 ||
+            free_and_strdup(&record->kernel_release, first->kernel_release) < 0)
+                return failure_oom(reader->failure);
+        read_build(reader, record);
+        if (reader->error == 0 && guard_record_is_armed(record))
+                record_reader_fail(reader, "phase", "is not one of a former build");
+        if (reader->error == 0 && find_file(first, record->sha256))
+                record_reader_fail(reader, "sha256", "is there twice");
+        if (reader->error == 0)
+                *ret = TAKE_PTR(record);
+        return reader->error;
+}
+
+/* Without the key: an earlier version wrote the record, and knew of one build only. */
+static void read_all_former(RecordReader *reader, GuardRecord *record) {
+        GuardRecord **end = &record->former;
+        const json_t *array;
+
+        if (reader->error != 0 || !json_object_get(reader->object, "former"))
+                return;
+        array = record_read_container(reader, "former", JSON_ARRAY);
+        if (!array)
+                record_reader_fail(reader, "former", "is null");
+        if (json_array_size(array) > GUARD_FORMER_MAX)
+                record_reader_fail(reader, "former", "has more builds than any record");
+        for (size_t i = 0; reader->error == 0 && i < json_array_size(array); i++) {
+                RecordReader element = record_element_reader(reader, array, i, "former");
+
+                reader->error = element.error != 0 ? element.error : read_former(&element, record, end);
+                if (reader->error == 0)
+                        end = &(*end)->former;
+        }
+}
+
+static int read_record(RecordReader *reader, GuardRecord *record) {
+        uint64_t format = 0;
+
+        record_read_uint(reader, "format", INT64_MAX, &format);
+        if (reader->error == 0 && format != RECORD_FORMAT_VERSION)
+                record_reader_fail(reader, "format", "is one that this version of livepatchd does not know");
+        record_read_text(reader, "name", module_name_is_valid, &record->name);
+        record_read_text(reader, "kernel_release", kernel_release_is_valid, &record->kernel_release);
+        read_build(reader, record);
+        read_all_former(reader, record);
         return reader->error;
 }
 
@@ -120,6 +177,30 @@ int guard_record_parse(const char *data, size_t size, GuardRecord **ret, Failure
         return 0;
 }
 
+static void write_build(RecordWriter *w, const GuardRecord *record) {
+        record_write_text(w, "sha256", record->sha256);
+        record_write_text(w, "build_id", record->build_id);
+        record_write_text(w, "boot_id", record->boot_id);
+        record_write_text(w, "phase", guard_phase_to_string(record->phase));
+        record_write_bool(w, "proven", record->proven);
+        record_write_uint(w, "crashes", record->crashes);
+        record_write_uint(w, "armed_at", record->armed_at);
+        record_write_uint(w, "settling_since", record->settling_since);
+        record_write_text(w, "reason", record->reason);
+}
+
+static void write_former(RecordWriter *w, const GuardRecord *record) {
+        json_t *array = json_array();
+
+        for (const GuardRecord *former = record->former; former; former = former->former) {
+                RecordWriter element = { .object = json_object() };
+
+                write_build(&element, former);
+                record_writer_append(w, array, record_writer_finish(&element, w));
+        }
+        record_write_json(w, "former", array);
+}
+
 int guard_record_format(const GuardRecord *record, char **ret) {
         _cleanup_(guard_record_freep) GuardRecord *reread = NULL;
         _cleanup_json_ json_t *object = json_object();
@@ -130,15 +211,9 @@ int guard_record_format(const GuardRecord *record, char **ret) {
         record_write_uint(&w, "format", RECORD_FORMAT_VERSION);
         record_write_text(&w, "name", record->name);
         record_write_text(&w, "kernel_release", record->kernel_release);
-        record_write_text(&w, "sha256", record->sha256);
-        record_write_text(&w, "build_id", record->build_id);
-        record_write_text(&w, "boot_id", record->boot_id);
-        record_write_text(&w, "phase", guard_phase_to_string(record->phase));
-        record_write_bool(&w, "proven", record->proven);
-        record_write_uint(&w, "crashes", record->crashes);
-        record_write_uint(&w, "armed_at", record->armed_at);
-        record_write_uint(&w, "settling_since", record->settling_since);
-        record_write_text(&w, "reason", record->reason);
+        write_build(&w, record);
+        if (record->former)
+                write_former(&w, record);
         if (w.error != 0)
                 return w.error;
         r = record_json_dump(object, GUARD_RECORD_SIZE_MAX - MANIFEST_HEADER_LENGTH, &body);
@@ -157,7 +232,8 @@ int guard_record_format(const GuardRecord *record, char **ret) {
 int guard_record_arm(const GuardRecord *previous, const char *name, const char *kernel_release, const char *sha256,
                      const char *boot_id, uint64_t now, GuardRecord **ret) {
         _cleanup_(guard_record_freep) GuardRecord *record = calloc(1, sizeof(GuardRecord));
-        bool same_build = previous && streq(previous->sha256, sha256);
+        const GuardRecord *known = find_file(previous, sha256);
+        int r;
 
         if (!record)
                 return -ENOMEM;
@@ -168,9 +244,12 @@ int guard_record_arm(const GuardRecord *previous, const char *name, const char *
         if (!record->name || !record->kernel_release || !record->sha256 || !record->boot_id)
                 return -ENOMEM;
         record->phase = GUARD_LOADING;
-        record->proven = same_build && previous->proven;
-        record->crashes = same_build ? previous->crashes : 0;
+        record->proven = known && known->proven;
+        record->crashes = known ? known->crashes : 0;
         record->armed_at = now;
+        r = guard_record_remember(record, previous);
+        if (r < 0)
+                return r;
         *ret = TAKE_PTR(record);
         return 0;
 }
@@ -179,21 +258,18 @@ bool guard_record_is_of(const GuardRecord *record, const char *sha256, const cha
         return streq(record->sha256, sha256) || (build_id && streq_ptr(record->build_id, build_id));
 }
 
-int guard_record_refuse(const GuardRecord *record, Failure *f) {
-        return failure_set(f, REFUSED_QUARANTINED, "'%s' is quarantined, and was not loaded. %s. To let it try again: "
-                           "livepatchctl unquarantine %s", record->name, record->reason, record->name);
+const char *guard_record_what_happened(const GuardRecord *record) {
+        if (record->phase == GUARD_LOADING)
+                return "The machine went down while the kernel was loading this build";
+        if (record->proven)
+                return "The machine went down twice in a row while this build was settling";
+        return "The machine went down before this build had settled for the first time";
 }
 
-bool guard_record_disarm(GuardRecord *record) {
-        if (record->phase == GUARD_QUARANTINED)
-                return true;
-        if (!record->proven)
-                return false;
+void guard_record_count_crash(GuardRecord *record) {
         record->phase = GUARD_PROVEN;
         record->settling_since = 0;
-        free(record->reason);
-        record->reason = NULL;
-        return true;
+        record->crashes++;
 }
 
 GuardVerdict guard_judge(const GuardRecord *record, const char *boot_id, char *const *clean_boot_ids) {

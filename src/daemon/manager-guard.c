@@ -58,7 +58,7 @@ static void begin_anew(Patch *patch) {
 }
 
 void manager_set_guard(Manager *manager, Patch *patch, GuardRecord *guard) {
-        if (guard && (!patch->guard || patch->guard->armed_at != guard->armed_at))
+        if (guard && guard_record_is_armed(guard) && (!patch->guard || patch->guard->armed_at != guard->armed_at))
                 begin_anew(patch);
         else if (!guard || !guard_record_is_armed(guard))
                 patch->health = health_check_free(patch->health);
@@ -91,11 +91,9 @@ void manager_take_guard(Manager *manager, Transaction *transaction) {
 int manager_check_quarantine(const Manager *manager, const char *name, const char *sha256, const char *build_id,
                              Failure *f) {
         const Patch *patch = find(manager, name, manager->kernel->release);
+        const GuardRecord *quarantine = patch ? guard_record_quarantine_of(patch->guard, sha256, build_id) : NULL;
 
-        if (!patch || !patch->guard || patch->guard->phase != GUARD_QUARANTINED ||
-            !guard_record_is_of(patch->guard, sha256, build_id))
-                return 0;
-        return guard_record_refuse(patch->guard, f);
+        return quarantine ? guard_record_refuse(quarantine, f) : 0;
 }
 
 /* ---- The settle time --------------------------------------------------------------------------------------- */
@@ -242,16 +240,19 @@ static void lifting_end(Lifting *lifting, const Failure *failure, const Patch *p
 static void on_lifted(void *userdata, Transaction *transaction) {
         Lifting *lifting = userdata;
         Manager *manager = lifting->manager;
+        char which[STRLEN("4294967295 builds of ") + 1] = "";
         Patch *patch;
 
         if (transaction->failure.code != 0)
                 return lifting_end(lifting, &transaction->failure, NULL);
+        if (transaction->n_lifted > 1)
+                (void) snprintf(which, sizeof(which), "%u builds of ", transaction->n_lifted);
         log_event(LOG_NOTICE, LP_MESSAGE_QUARANTINE_LIFTED,
                   ((LogField[]){ { LP_FIELD_PATCH, transaction->name },
                                  { LP_FIELD_OPERATION, "unquarantine" },
                                  { LP_FIELD_KERNEL, transaction->release },
                                  {} }),
-                  "Lifted the quarantine of '%s' for kernel %s", transaction->name, transaction->release);
+                  "Lifted the quarantine of %s'%s' for kernel %s", which, transaction->name, transaction->release);
         patch = manager_patch_by_id(manager, lifting->patch_id);
         if (patch)
                 manager_refresh_patch(manager, patch); /* nothing may be left of it */
@@ -274,7 +275,7 @@ int manager_clear_quarantine(Manager *manager, const char *patch_id, uid_t uid _
 
         if (!patch)
                 return manager_no_such_patch(patch_id, f);
-        if (!patch->guard || patch->guard->phase != GUARD_QUARANTINED)
+        if (!guard_record_any_quarantine(patch->guard))
                 return failure_set(f, REFUSED_CONFLICT, "'%s' is not quarantined. Nothing was changed", patch->id);
         if (transaction_new(manager, patch->name, patch->kernel_release, &transaction) < 0)
                 return failure_oom(f);

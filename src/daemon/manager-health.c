@@ -12,9 +12,15 @@
 
 /* ---- Taking it out ----------------------------------------------------------------------------------------- */
 
+/* The verdict on a former build stands again when the one that came after it has gone, if only its module has not. */
+static bool is_another_build(const GuardRecord *guard, const KernelModule *module) {
+        return guard->build_id && module->build_id && !streq(guard->build_id, module->build_id);
+}
+
 /* Ours, as its note of this boot says: what somebody else loads in spite of the quarantine is left to them. */
 bool manager_is_condemned(const Manager *manager, const Patch *patch) {
         return patch->guard && patch->guard->phase == GUARD_QUARANTINED && !patch->revert_tried &&
+               !is_another_build(patch->guard, &patch->module) &&
                streq(patch->guard->boot_id, manager->kernel->boot_id) && patch->module.present && patch->runtime &&
                (patch->runtime->applied_at != 0 || patch->runtime->pending);
 }

@@ -194,7 +194,7 @@ static void drop_patch(Manager *manager, Patch *patch) {
 /* Nothing on record, nothing in the kernel, nothing under way, no quarantine to show. */
 static bool nothing_is_left(const Patch *patch) {
         return !patch->record && !patch->klp && !patch->module.present && !patch->job &&
-               !(patch->guard && patch->guard->phase == GUARD_QUARANTINED);
+               !guard_record_any_quarantine(patch->guard);
 }
 
 void manager_refresh_patch(Manager *manager, Patch *patch) {

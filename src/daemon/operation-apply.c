@@ -174,7 +174,6 @@ static void on_canceled(void *userdata, Transaction *transaction) {
         Operation *operation = userdata;
         _cleanup_failure_ Failure failure = {};
         JobResult result = operation->cancel_result;
-        const Patch *patch;
 
         operation->in_step = false;
         operation_take_runtime(operation, transaction);
@@ -182,13 +181,12 @@ static void on_canceled(void *userdata, Transaction *transaction) {
                 return end_failed(operation, &transaction->failure);
         if (transaction->record_is_gone || transaction->record_after)
                 manager_set_record(operation->manager, operation->patch_id, TAKE_PTR(transaction->record_after));
-        patch = operation_patch(operation);
-        if (patch && patch_is_quarantined(patch)) {
+        if (transaction->guard_step == GUARD_STEP_QUARANTINE) {
                 result = JOB_RESULT_FAILED;
                 (void) failure_set(&failure, REFUSED_QUARANTINED,
                                    "'%s' was found to be bad while it was being applied, and is quarantined. %s. The "
                                    "transition was reversed: the kernel is as it was before. To let it try again: "
-                                   "livepatchctl unquarantine %s", operation->name, patch_quarantine_reason(patch),
+                                   "livepatchctl unquarantine %s", operation->name, strempty(transaction->guard_reason),
                                    operation->name);
         } else if (result == JOB_RESULT_STALLED)
                 (void) failure_set(&failure, REFUSED_STALLED,

@@ -78,15 +78,15 @@ int operation_new_runtime(Operation *operation, bool pending, RuntimeRecord **re
 }
 
 int operation_disarm_guard(Operation *operation, Transaction *transaction) {
-        Patch *patch = operation_patch(operation);
+        const Patch *patch = operation_patch(operation);
 
-        if (!patch || !patch_is_quarantined(patch)) {
+        if (!patch || !patch->guard || patch->guard->phase != GUARD_QUARANTINED) {
                 transaction->guard_step = GUARD_STEP_DISARM;
                 return 0;
         }
         /* Reverted because it was found to be bad: if that could not be written before, it is now. */
         transaction->guard_step = GUARD_STEP_QUARANTINE;
-        return free_and_strdup(&transaction->guard_reason, patch_quarantine_reason(patch));
+        return free_and_strdup(&transaction->guard_reason, patch->guard->reason);
 }
 
 void operation_take_runtime(Operation *operation, Transaction *transaction) {

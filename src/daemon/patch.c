@@ -96,13 +96,17 @@ bool patch_is_cumulative_now(const Patch *patch) {
         return replace == TRISTATE_YES;
 }
 
-bool patch_is_quarantined(const Patch *patch) {
-        return patch->guard && patch->guard->phase == GUARD_QUARANTINED &&
-               (!patch->record || guard_record_is_of(patch->guard, patch->record->sha256, patch->record->build_id));
+const GuardRecord *patch_quarantine(const Patch *patch) {
+        const PatchRecord *record = patch->record;
+
+        return record ? guard_record_quarantine_of(patch->guard, record->sha256, record->build_id) :
+                        guard_record_any_quarantine(patch->guard);
 }
 
 const char *patch_quarantine_reason(const Patch *patch) {
-        return patch_is_quarantined(patch) ? patch->guard->reason : NULL;
+        const GuardRecord *quarantine = patch_quarantine(patch);
+
+        return quarantine ? quarantine->reason : NULL;
 }
 
 static PatchState state_of_unloaded(const Patch *patch) {

@@ -86,8 +86,11 @@ static inline bool patch_in_transition(const Patch *patch) {
         return patch->klp && patch->klp->transition;
 }
 
-/* The build on record, or the one that was forgotten with the boot that it took down, must not be loaded. */
-bool patch_is_quarantined(const Patch *patch);
+/* The build on record, or one that was forgotten with the boot that it took down, must not be loaded: why; or NULL. */
+const GuardRecord *patch_quarantine(const Patch *patch);
+static inline bool patch_is_quarantined(const Patch *patch) {
+        return patch_quarantine(patch) != NULL;
+}
 /* NULL when it is not. */
 const char *patch_quarantine_reason(const Patch *patch);
 

@@ -95,7 +95,7 @@ static int preparation_new(Reapply *reapply, size_t index, Preparation **ret) {
                 return 0;
         }
         if (patch_is_quarantined(patch)) {
-                (void) guard_record_refuse(patch->guard, &p->failure);
+                (void) guard_record_refuse(patch_quarantine(patch), &p->failure);
                 p->sha256 = strdup(patch->record->sha256);
                 *ret = TAKE_PTR(p);
                 return (*ret)->sha256 ? 0 : -ENOMEM;

@@ -60,6 +60,7 @@ struct Transaction {
         GuardRecord *guard;        /* what is on disk now, if guard_changed; NULL: nothing */
         bool guard_changed;
         GuardRecord *guard_before; /* a load */
+        unsigned n_lifted;         /* quarantines */
 
         Manager *manager;
         Store *store;

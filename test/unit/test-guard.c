@@ -111,10 +111,11 @@ TEST(disarming) {
         _cleanup_(guard_record_freep) GuardRecord *proven = record(BEFORE, GUARD_LOADING, true, 1);
         _cleanup_(guard_record_freep) GuardRecord *quarantined = record(BEFORE, GUARD_QUARANTINED, false, 0);
 
-        ASSERT_FALSE(guard_record_disarm(unproven));
-        ASSERT_TRUE(guard_record_disarm(proven));
+        ASSERT_FALSE(guard_record_disarm(&unproven));
+        ASSERT_NOT_NULL(unproven);
+        ASSERT_TRUE(guard_record_disarm(&proven));
         ASSERT_EQ(proven->phase, GUARD_PROVEN);
-        ASSERT_TRUE(guard_record_disarm(quarantined));
+        ASSERT_TRUE(guard_record_disarm(&quarantined));
         ASSERT_EQ(quarantined->phase, GUARD_QUARANTINED);
 }
 

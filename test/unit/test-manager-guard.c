@@ -327,3 +327,150 @@ TEST(a_crash_that_could_not_be_counted_is_counted_later) {
         rig_power_cut(&rig);
         rig_expect_state(&rig, "lp_one", PATCH_QUARANTINED);
 }
+
+/* ---- Former builds ----------------------------------------------------------------------------------------- */
+
+/* The build "one" took the machine down, and "one-again" of the same name is applied instead. */
+static void replace_the_quarantined_one(Rig *rig) {
+        rig_apply_done(rig, "one", false);
+        rig_power_cut(rig);
+        rig_expect_state(rig, "lp_one", PATCH_QUARANTINED);
+        rig_apply_done(rig, "one-again", false);
+        rig_expect_state(rig, "lp_one", PATCH_APPLIED);
+}
+
+static void expect_refused(Rig *rig, const char *module) {
+        _cleanup_failure_ Failure refusal = {};
+
+        ASSERT_EQ(rig_apply_refused(rig, module, false, &refusal), REFUSED_QUARANTINED);
+        ASSERT_CONTAINS(refusal.text, "before this build had settled");
+}
+
+TEST(another_build_does_not_lift_a_quarantine) {
+        _cleanup_rig_ Rig rig = {};
+
+        rig_start(&rig);
+        replace_the_quarantined_one(&rig);
+        ASSERT_FALSE(patch_is_quarantined(rig_patch(&rig, "lp_one")));
+        ASSERT_EQ(guard_record_n_quarantined(rig_patch(&rig, "lp_one")->guard), 1);
+        expect_refused(&rig, "one"); /* more than that another build is loaded */
+        rig_revert_done(&rig, "lp_one", false);
+        expect_refused(&rig, "one");
+        expect_refused(&rig, "one-resigned");
+        rig_reboot(&rig);
+        expect_refused(&rig, "one");
+        ASSERT_EQ(rig_count_calls(&rig, "ctl/inserted", "lp_one"), 0);
+        rig_stage(&rig, "one", true);
+        rig_expect_state(&rig, "lp_one", PATCH_QUARANTINED);
+        rig_expect(&rig, rig_reapply(&rig), JOB_RESULT_FAILED);
+}
+
+TEST(the_other_build_is_reapplied) {
+        _cleanup_rig_ Rig rig = {};
+
+        rig_start(&rig);
+        replace_the_quarantined_one(&rig);
+        rig_reboot(&rig);
+        rig_expect(&rig, rig_reapply(&rig), JOB_RESULT_DONE);
+        rig_expect_state(&rig, "lp_one", PATCH_APPLIED);
+        expect_refused(&rig, "one");
+}
+
+TEST(both_builds_are_quarantined_and_lifted) {
+        _cleanup_rig_ Rig rig = {};
+        _cleanup_failure_ Failure none = {};
+
+        rig_start(&rig);
+        replace_the_quarantined_one(&rig);
+        rig_power_cut(&rig);
+        rig_expect_state(&rig, "lp_one", PATCH_QUARANTINED);
+        ASSERT_EQ(guard_record_n_quarantined(rig_patch(&rig, "lp_one")->guard), 2);
+        expect_refused(&rig, "one");
+        expect_refused(&rig, "one-again");
+        ASSERT_EQ(lift(&rig, "lp_one", &none), 0);
+        ASSERT_NULL(rig_patch(&rig, "lp_one")->guard);
+        ASSERT_FALSE(rig_exists(&rig, RECORD));
+        rig_apply_done(&rig, "one", false);
+}
+
+TEST(the_quarantine_of_a_build_that_is_not_on_record_is_lifted) {
+        _cleanup_rig_ Rig rig = {};
+        _cleanup_failure_ Failure none = {}, again = {};
+
+        rig_start(&rig);
+        replace_the_quarantined_one(&rig);
+        ASSERT_EQ(lift(&rig, "lp_one", &none), 0);
+        ASSERT_EQ(phase(&rig, "lp_one"), GUARD_SETTLING); /* the one that is loaded */
+        ASSERT_EQ(lift(&rig, "lp_one", &again), REFUSED_CONFLICT);
+        rig_revert_done(&rig, "lp_one", false);
+        rig_apply_done(&rig, "one", false);
+}
+
+TEST(what_is_forgotten_leaves_its_quarantine) {
+        _cleanup_rig_ Rig rig = {};
+        _cleanup_failure_ Failure ignored = {}, none = {};
+
+        rig_start(&rig);
+        replace_the_quarantined_one(&rig);
+        ASSERT_EQ(rig_remove(&rig, "lp_one", &ignored), 0);
+        rig_expect_state(&rig, "lp_one", PATCH_QUARANTINED);
+        ASSERT_CONTAINS(patch_quarantine_reason(rig_patch(&rig, "lp_one")), "before this build had settled");
+        rig_stop(&rig);
+        rig_go_on(&rig);
+        rig_expect_state(&rig, "lp_one", PATCH_QUARANTINED);
+        ASSERT_EQ(lift(&rig, "lp_one", &none), 0);
+        ASSERT_NULL(rig_patch(&rig, "lp_one"));
+}
+
+TEST(a_build_that_was_proven_stays_proven) {
+        _cleanup_rig_ Rig rig = {};
+
+        rig_prepare(&rig);
+        rig_configure(&rig, QUICK);
+        rig_go_on(&rig);
+        rig_apply_done(&rig, "one", false);
+        settle(&rig, "lp_one");
+        rig_stop(&rig);
+        rig_configure(&rig, "[Livepatch]\nSettleTimeSec=1h\n");
+        rig_go_on(&rig);
+        rig_revert_done(&rig, "lp_one", false);
+        rig_apply_done(&rig, "one-again", false);
+        rig_power_cut(&rig);
+        rig_expect_state(&rig, "lp_one", PATCH_QUARANTINED);
+        rig_apply_done(&rig, "one", false);
+        ASSERT_TRUE(rig_patch(&rig, "lp_one")->guard->proven);
+        rig_power_cut(&rig); /* its first */
+        rig_expect_state(&rig, "lp_one", PATCH_STAGED);
+        ASSERT_EQ(phase(&rig, "lp_one"), GUARD_PROVEN);
+        rig_expect(&rig, rig_reapply(&rig), JOB_RESULT_DONE);
+        expect_refused(&rig, "one-again");
+}
+
+TEST(what_the_kernel_refuses_costs_no_verdict) {
+        _cleanup_rig_ Rig rig = {};
+
+        rig_start(&rig);
+        rig_apply_done(&rig, "one", false);
+        rig_power_cut(&rig);
+        rig_control(&rig, "insert-errno.lp_one", "EINVAL");
+        rig_expect(&rig, rig_apply(&rig, "one-again", false), JOB_RESULT_FAILED);
+        rig_control(&rig, "insert-errno.lp_one", NULL);
+        assert_on_disk(&rig, "\"phase\": \"quarantined\"");
+        expect_refused(&rig, "one");
+}
+
+/* A crash that could not be judged is before another build takes the record. */
+TEST(another_build_buries_no_crash) {
+        _cleanup_rig_ Rig rig = {};
+
+        rig_start(&rig);
+        rig_apply_done(&rig, "one", false);
+        obstruct(&rig, true);
+        rig_power_cut(&rig);
+        assert_on_disk(&rig, "\"phase\": \"settling\"");
+        obstruct(&rig, false);
+        rig_apply_done(&rig, "one-again", false);
+        assert_on_disk(&rig, "\"phase\": \"quarantined\"");
+        rig_revert_done(&rig, "lp_one", false);
+        expect_refused(&rig, "one");
+}
