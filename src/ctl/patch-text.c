@@ -266,6 +266,16 @@ static void show_unconfirmed(Output *out, const json_t *patch) {
                              json_text(patch, "name"));
 }
 
+/* Beside the build that the rest is about. */
+static void show_quarantined_builds(Output *out, const json_t *patch) {
+        uint64_t n = json_number(patch, "quarantined_builds");
+        uint64_t this_one = *json_text(patch, "quarantine_reason") != '\0';
+
+        if (n > this_one)
+                output_field(out, "Quarantined", STYLE_NOTICE, "%" PRIu64 " other %s of this name", n - this_one,
+                             n - this_one == 1 ? "build" : "builds");
+}
+
 static void show_identity(Output *out, const json_t *patch) {
         const char *state = json_text(patch, "state");
 
@@ -273,6 +283,7 @@ static void show_identity(Output *out, const json_t *patch) {
         show_text(out, "State", patch_state_style(state), state);
         show_text(out, "Failure", STYLE_BAD, json_text(patch, "failure_reason"));
         show_text(out, "Quarantine", STYLE_BAD, json_text(patch, "quarantine_reason"));
+        show_quarantined_builds(out, patch);
         show_text(out, "Superseded by", STYLE_NORMAL, json_text(patch, "superseded_by"));
         show_list(out, "Supersedes", json_object_get(patch, "supersedes"));
         show_text(out, "Drift", STYLE_BAD, json_text(patch, "drift"));

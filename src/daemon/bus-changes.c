@@ -44,6 +44,7 @@ static const struct {
         { PATCH_CHANGED_STATE, "Drift" },
         { PATCH_CHANGED_STATE, "FailureReason" },
         { PATCH_CHANGED_STATE, "QuarantineReason" },
+        { PATCH_CHANGED_STATE, "QuarantinedBuilds" },
         { PATCH_CHANGED_STATE, "Supersedes" },
         { PATCH_CHANGED_STATE, "SupersededBy" },
         { PATCH_CHANGED_STATE, "AppliedAt" },

@@ -134,6 +134,14 @@ static int get_confirm_before(sd_bus *b _unused_, const char *path _unused_, con
         return sd_bus_message_append(reply, "t", manager_confirm_before(((const BusPatch *) userdata)->patch));
 }
 
+static int get_quarantined_builds(sd_bus *b _unused_, const char *path _unused_, const char *interface _unused_,
+                                  const char *property _unused_, sd_bus_message *reply, void *userdata,
+                                  sd_bus_error *error _unused_) {
+        const Patch *p = ((const BusPatch *) userdata)->patch;
+
+        return sd_bus_message_append(reply, "u", guard_record_n_quarantined(p->guard));
+}
+
 static int get_stack_order(sd_bus *b _unused_, const char *path _unused_, const char *interface _unused_,
                            const char *property _unused_, sd_bus_message *reply, void *userdata,
                            sd_bus_error *error _unused_) {
@@ -303,6 +311,7 @@ const sd_bus_vtable bus_patch_properties_vtable[] = {
         SD_BUS_PROPERTY("AppliedBy", "u", get_applied_by, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("FailureReason", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("QuarantineReason", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("QuarantinedBuilds", "u", get_quarantined_builds, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Supersedes", "as", get_supersedes, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("SupersededBy", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_VTABLE_END,

@@ -44,6 +44,7 @@ JOB_OPTIONS = ['runtime', 'stall-timeout', 'on-stall']
 # The types of what Python cannot tell by itself.
 TYPES = {
     'StackOrder': dbus.UInt32, 'AppliedAt': dbus.UInt64, 'ConfirmBefore': dbus.UInt64, 'AppliedBy': dbus.UInt32,
+    'QuarantinedBuilds': dbus.UInt32,
     'TasksTotal': dbus.UInt32, 'TasksPending': dbus.UInt32, 'Id': dbus.UInt32, 'Taint': dbus.UInt64,
     'Progress': dbus.Double,
     'CVEs': lambda v: dbus.Array(v, signature='s'),
@@ -188,10 +189,11 @@ class Patch(Properties):
 
     @dbus.service.method(PATCH)
     def ClearQuarantine(self):
-        if self.properties['State'] != 'quarantined':
+        if self.properties['State'] != 'quarantined' and not self.properties['QuarantinedBuilds']:
             raise Refused('Conflict', f'Patch {self.properties["Name"]} is not quarantined')
         log_call('ClearQuarantine', name=self.properties['Name'])
-        self.change(State='staged', QuarantineReason='')
+        quarantined = self.properties['State'] == 'quarantined'
+        self.change(QuarantineReason='', QuarantinedBuilds=0, **({'State': 'staged'} if quarantined else {}))
         self.manager.save()
 
     @dbus.service.method(PATCH)
@@ -286,7 +288,7 @@ class Manager(Properties):
             self.patches[name] = Patch(self, {
                 'Name': name, 'KernelRelease': RELEASE, 'State': 'staged', 'Reapply': False, 'Drift': '',
                 'SignatureStatus': 'trusted', 'Signer': 'CN=Mock', 'FailureReason': '', 'QuarantineReason': '',
-                'Supersedes': [], 'SupersededBy': '',
+                'QuarantinedBuilds': 0, 'Supersedes': [], 'SupersededBy': '',
                 'Sha256': hashlib.sha256(data).hexdigest(), 'ModuleVersion': '1', 'Description': 'A mock'})
             self.InterfacesAdded(self.patches[name].path, {PATCH: typed(self.patches[name].properties)})
         return self.patches[name]

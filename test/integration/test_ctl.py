@@ -44,7 +44,8 @@ def patch(name, **properties):
         'Kind': 'hand-written', 'Replace': 'no', 'StackOrder': 1, 'ObjectsKnown': True,
         'Objects': [('vmlinux', True, [('cmdline_proc_show', 1, True), ('twice', 2, False)])],
         'CVEs': ['CVE-2024-0001'], 'Severity': 'high', 'Origin': 'local', 'AppliedAt': 1700000000000000, 'AppliedBy': 0,
-        'FailureReason': '', 'QuarantineReason': '', 'Supersedes': [], 'SupersededBy': '', **properties}
+        'FailureReason': '', 'QuarantineReason': '', 'QuarantinedBuilds': 0, 'Supersedes': [], 'SupersededBy': '',
+        **properties}
 
 
 MANAGER = {
@@ -519,6 +520,16 @@ class Changing(CtlTest):
         self.set_state([patch('lp_cmdline', State='quarantined')])
         self.assertIn('is quarantined: it is not loaded until', self.ctl('enable', 'lp_cmdline').stdout)
         self.assertEqual([c['reapply'] for c in self.calls('SetReapply')], [True])
+
+    def test_unquarantine(self):
+        self.set_state([patch('lp_cmdline', State='quarantined', QuarantineReason='It went down', QuarantinedBuilds=1),
+                        patch('lp_uptime', QuarantinedBuilds=2)])
+        self.assertNotIn('other build', self.ctl('show', 'lp_cmdline').stdout)
+        self.assertIn('2 other builds of this name', self.ctl('show', 'lp_uptime').stdout)
+        self.assertIn("Patch 'lp_cmdline' is not quarantined any more", self.ctl('unquarantine', 'lp_cmdline').stdout)
+        self.assertIn('2 were', self.ctl('unquarantine', 'lp_uptime').stdout)
+        self.ctl('unquarantine', 'lp_uptime', code=5)
+        self.assertEqual([c['name'] for c in self.calls('ClearQuarantine')], ['lp_cmdline', 'lp_uptime'])
 
     def test_unknown_names(self):
         for verb in ('revert', 'remove', 'enable', 'disable'):
