@@ -126,8 +126,20 @@ def power_cuts(vm: Machine, check: Check) -> None:
     vm.power_cut()
     vm.start()
     check.equal("but not twice in a row", state(vm, "lp_cmdline"), "quarantined", vm.read(f"{GUARD}/{vm.release}/lp_cmdline.json"))
-    check.equal("it is lifted", ctl(vm, "unquarantine", "lp_cmdline").rc, 0)
-    check.equal("and applied", ctl(vm, "apply", "lp_cmdline").rc, 0)
+
+    apply(vm, "lp_second_build")
+    check.contains("another build of the name is applied", vm.read("/proc/cmdline"), "lp_cmdline.second_build")
+    refused = ctl(vm, "apply", f"{SIGNED}/lp_cmdline.ko")
+    check.contains("which lifts no quarantine", refused.err, "twice in a row")
+    crash_by(vm, "echo c > /proc/sysrq-trigger")
+    check.equal("a panic quarantines that build, too", state(vm, "lp_cmdline"), "quarantined")
+    check.absent("neither is loaded", vm.read("/proc/cmdline"), "lp_patched_by")
+    for build in ("lp_cmdline", "lp_second_build"):
+        refused = ctl(vm, "apply", f"{SIGNED}/{build}.ko")
+        check(f"{build} is refused", refused.rc == 5 and "is quarantined" in refused.err, refused)
+    lifted = ctl(vm, "unquarantine", "lp_cmdline")
+    check("both are lifted", lifted.rc == 0 and "2 were" in lifted.out, lifted)
+    apply(vm, "lp_cmdline")
 
 
 @scenario("what was reapplied settles although nobody calls", tags=["core"])
