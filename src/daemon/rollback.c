@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Returning to the level before a cumulative patch: one operation after the other, or all of them back. */
 
-#include <string.h>
-
-#include "common/log.h"
 #include "common/string-util.h"
 #include "daemon/job-internal.h"
 #include "daemon/operation.h"
@@ -11,42 +8,11 @@
 #include "daemon/supersede.h"
 #include "daemon/transaction.h"
 
-/* Outlives the rollback while the reader works on it. */
-typedef struct Reading {
-        Rollback *rollback;
-        Level level;
-} Reading;
-
-struct Rollback {
-        Manager *manager;
-        Job *job;
-        char *patch_id;
-        Reading *reading;
-        Level level;
-        size_t current; /* the item that is being loaded; n_items: the present patch is being left */
-        Operation *operation;
-        sd_event_source *next;
-        char **claimed;
-
-        bool canceled;
-        bool leaving; /* the present patch goes: the point of no return is near */
-        bool undoing;
-        size_t undo;  /* entries of the level that are still to be taken back */
-        char **applied; /* ids of the level, in order */
-        JobResult result;
-        Failure failure; /* what it ends with when all is back */
-};
-
-static void reading_free(Reading *reading) {
-        level_done(&reading->level);
-        free(reading);
-}
-
-static Patch *present(const Rollback *rollback) {
+Patch *rollback_present(const Rollback *rollback) {
         return manager_patch_by_id(rollback->manager, rollback->patch_id);
 }
 
-static void proceed_later(Rollback *rollback) {
+void rollback_proceed_later(Rollback *rollback) {
         (void) sd_event_source_set_enabled(rollback->next, SD_EVENT_ONESHOT);
 }
 
@@ -87,7 +53,7 @@ static void on_unnoted(void *userdata, Transaction *transaction) {
 }
 
 static int pending_note(const Rollback *rollback, bool pending, RuntimeRecord **ret) {
-        const Patch *patch = present(rollback);
+        const Patch *patch = rollback_present(rollback);
         const RuntimeRecord *before = patch ? patch->runtime : NULL;
         _cleanup_(runtime_record_freep) RuntimeRecord *note = NULL;
         int r;
@@ -109,9 +75,9 @@ static int pending_note(const Rollback *rollback, bool pending, RuntimeRecord **
         return 0;
 }
 
-static int submit_note(Rollback *rollback, bool pending, TransactionDone done) {
+int rollback_note(Rollback *rollback, bool pending, TransactionDone done) {
         _cleanup_(transaction_freep) Transaction *transaction = NULL;
-        const Patch *patch = present(rollback);
+        const Patch *patch = rollback_present(rollback);
         int r = patch ? 0 : -ENOENT;
 
         if (r >= 0)
@@ -123,24 +89,24 @@ static int submit_note(Rollback *rollback, bool pending, TransactionDone done) {
 
 /* The present level is as it was, or as near as could be: the note that a rollback was begun goes. */
 static void end_undone(Rollback *rollback) {
-        const Patch *patch = present(rollback);
+        const Patch *patch = rollback_present(rollback);
         _cleanup_free_ char *why = strdup(failure_text(&rollback->failure));
 
         (void) failure_set(&rollback->failure, rollback->failure.code, "'%s' was not rolled back%s. %s",
                            rollback->patch_id, patch && patch->klp ? ", and is applied as before" : "",
                            strempty(why));
-        if (!patch || !patch->runtime || !patch->runtime->pending || submit_note(rollback, false, on_unnoted) < 0)
+        if (!patch || !patch->runtime || !patch->runtime->pending || rollback_note(rollback, false, on_unnoted) < 0)
                 conclude(rollback);
 }
 
 /* ---- Back -------------------------------------------------------------------------------------------------- */
 
-static void begin_undo(Rollback *rollback, JobResult result, const Failure *why) {
+void rollback_undo(Rollback *rollback, JobResult result, const Failure *why) {
         rollback->undoing = true;
         rollback->result = result;
         (void) failure_copy(&rollback->failure, why);
         rollback->undo = strv_length(rollback->applied);
-        proceed_later(rollback);
+        rollback_proceed_later(rollback);
 }
 
 static void note_undo_failure(Rollback *rollback, const Failure *why) {
@@ -157,7 +123,7 @@ static void on_undone(void *userdata, JobResult result, const Failure *failure) 
         if (result != JOB_RESULT_DONE && failure)
                 note_undo_failure(rollback, failure);
         rollback->operation = operation_free(rollback->operation);
-        proceed_later(rollback);
+        rollback_proceed_later(rollback);
 }
 
 static int start(Rollback *rollback, JobType type, const char *patch_id, Candidate *candidate, OperationEnd end) {
@@ -183,7 +149,7 @@ static int start(Rollback *rollback, JobType type, const char *patch_id, Candida
 
 /* First the present patch, if it was replaced, then what was loaded over it, the last one first. */
 static int undo_next(Rollback *rollback) {
-        Patch *patch = present(rollback);
+        Patch *patch = rollback_present(rollback);
 
         if (patch && !patch->klp && rollback->level.present.candidate)
                 return start(rollback, JOB_APPLY, rollback->patch_id, TAKE_PTR(rollback->level.present.candidate),
@@ -213,8 +179,8 @@ static void on_left(void *userdata, JobResult result, const Failure *failure) {
                 rollback->result = JOB_RESULT_DONE;
                 return supersede_settle(rollback->manager, on_settled, rollback);
         }
-        if (present(rollback) && present(rollback)->klp)
-                return begin_undo(rollback, result, &why);
+        if (rollback_present(rollback) && rollback_present(rollback)->klp)
+                return rollback_undo(rollback, result, &why);
         /* It is gone from the kernel, and the former level is in force: only the records are behind. */
         rollback->result = result;
         (void) failure_move(&rollback->failure, &why);
@@ -230,12 +196,12 @@ static void on_loaded(void *userdata, JobResult result, const Failure *failure) 
         rollback->operation = operation_free(rollback->operation);
         manager_refresh_patches(rollback->manager);
         if (result != JOB_RESULT_DONE)
-                return begin_undo(rollback, result, &why);
+                return rollback_undo(rollback, result, &why);
         (void) strv_append(&rollback->applied, rollback->level.items[rollback->current].patch_id);
         rollback->current++;
         rollback->job->progress = (double) rollback->current / (double) (rollback->level.n_items + 1);
         job_changed(rollback->job);
-        proceed_later(rollback);
+        rollback_proceed_later(rollback);
 }
 
 static int forth_next(Rollback *rollback) {
@@ -244,7 +210,7 @@ static int forth_next(Rollback *rollback) {
 
         if (rollback->canceled) {
                 (void) failure_set(&canceled, REFUSED_CANCELED, "The job was canceled");
-                begin_undo(rollback, JOB_RESULT_CANCELED, &canceled);
+                rollback_undo(rollback, JOB_RESULT_CANCELED, &canceled);
                 return 0;
         }
         if (rollback->current >= rollback->level.n_items) {
@@ -265,7 +231,7 @@ static int on_next(sd_event_source *source _unused_, void *userdata) {
                 return 0;
         (void) failure_set(&failure, r, "It could not be gone on with: %s", strerror(-r));
         if (!undoing)
-                begin_undo(rollback, JOB_RESULT_FAILED, &failure);
+                rollback_undo(rollback, JOB_RESULT_FAILED, &failure);
         else {
                 note_undo_failure(rollback, &failure);
                 conclude(rollback);
@@ -273,156 +239,7 @@ static int on_next(sd_event_source *source _unused_, void *userdata) {
         return 0;
 }
 
-/* ---- The beginning ----------------------------------------------------------------------------------------- */
-
-static void refuse(Rollback *rollback, const Failure *why) {
-        begin_undo(rollback, JOB_RESULT_FAILED, why);
-}
-
-static void on_noted(void *userdata, Transaction *transaction) {
-        Rollback *rollback = userdata;
-
-        if (transaction->failure.code != 0)
-                return refuse(rollback, &transaction->failure);
-        manager_set_runtime(rollback->manager, rollback->patch_id, TAKE_PTR(transaction->runtime_after));
-        proceed_later(rollback);
-}
-
-static int claim(Rollback *rollback, Failure *f) {
-        const Patch *patch = present(rollback);
-
-        for (size_t i = 0; patch->record && i < patch->record->n_supersedes; i++) {
-                const char *name = patch->record->supersedes[i].name;
-                Patch *other = manager_patch_by_id(rollback->manager, name);
-
-                if (!other)
-                        continue;
-                if (other->job && other->job != rollback->job)
-                        return failure_set(f, REFUSED_BUSY, "Another job works on '%s'. Try again when that has ended",
-                                           name);
-                if (strv_append(&rollback->claimed, name) < 0)
-                        return failure_oom(f);
-                other->job = rollback->job;
-        }
-        return 0;
-}
-
-static void reading_run(void *context) {
-        Reading *reading = context;
-
-        level_read(&reading->level);
-}
-
-static void reading_done(void *context, bool canceled) {
-        Reading *reading = context;
-        Rollback *rollback = reading->rollback;
-        _cleanup_failure_ Failure failure = {};
-        int r;
-
-        if (!rollback || canceled || rollback->manager->stopping) {
-                if (rollback)
-                        rollback->reading = NULL;
-                reading_free(reading);
-                return;
-        }
-        rollback->level = reading->level;
-        rollback->reading = NULL;
-        free(reading);
-        manager_refresh_kernel(rollback->manager);
-        r = rollback->level.failure.code;
-        if (r != 0)
-                (void) failure_move(&failure, &rollback->level.failure);
-        else
-                r = level_judge(rollback->manager, &rollback->level, &failure);
-        if (r == 0)
-                r = claim(rollback, &failure);
-        if (r == 0) {
-                r = submit_note(rollback, true, on_noted);
-                if (r < 0)
-                        (void) failure_oom(&failure);
-        }
-        if (r != 0)
-                refuse(rollback, &failure);
-}
-
-/* What an earlier process has loaded of the level already. */
-static int list_applied(Rollback *rollback, const Patch *patch) {
-        for (size_t i = 0; i < patch->record->n_supersedes; i++) {
-                const Patch *other = manager_patch_by_id(rollback->manager, patch->record->supersedes[i].name);
-
-                if (other && other->klp && strv_append(&rollback->applied, other->id) < 0)
-                        return -ENOMEM;
-        }
-        return 0;
-}
-
-static int start_reading(Rollback *rollback, const Patch *patch, Failure *f) {
-        Reading *reading = calloc(1, sizeof(Reading));
-        int r;
-
-        if (!reading)
-                return failure_oom(f);
-        reading->rollback = rollback;
-        r = level_list(rollback->manager, patch, &reading->level, f);
-        if (r == 0 && worker_submit(rollback->manager->reader, reading_run, reading_done, reading) < 0)
-                r = failure_oom(f);
-        if (r != 0) {
-                reading_free(reading);
-                return r;
-        }
-        rollback->reading = reading;
-        return 0;
-}
-
-static int begin(Rollback *rollback) {
-        _cleanup_failure_ Failure failure = {};
-        const Patch *patch;
-        int r;
-
-        manager_refresh_patches(rollback->manager);
-        patch = present(rollback);
-        if (!patch || !patch->record)
-                return -ENOENT;
-        r = rollback->job->resumed ? list_applied(rollback, patch) : 0;
-        if (r < 0)
-                return r;
-        /* An earlier process came to the end of it, or almost: only the module, and the records, may be left. */
-        if (rollback->job->resumed && !patch->klp && (patch->record->rolled_back || patch->record->n_supersedes == 0)) {
-                proceed_later(rollback);
-                return 0;
-        }
-        r = rollback->job->resumed ? 0 : rollback_check(rollback->manager, patch, &failure);
-        if (r == 0)
-                r = start_reading(rollback, patch, &failure);
-        if (r != 0)
-                refuse(rollback, &failure);
-        return 0;
-}
-
-int manager_rollback(Manager *manager, const char *patch_id, const OperationOptions *options, uid_t uid,
-                     ManagerReply reply, void *userdata, Failure *f) {
-        Patch *patch = manager_find_patch(manager, patch_id);
-        JobParameters parameters = {
-                .type = JOB_ROLLBACK,
-                .uid = uid,
-                .options = *options,
-                .queued = { reply, userdata },
-        };
-        Job *job;
-        int r;
-
-        if (!patch)
-                return manager_no_such_patch(patch_id, f);
-        manager_refresh_patches(manager);
-        patch = manager_find_patch(manager, patch_id);
-        if (!patch)
-                return manager_no_such_patch(patch_id, f);
-        r = rollback_check(manager, patch, f);
-        if (r != 0)
-                return r;
-        parameters.patch_id = patch->id;
-        return job_enqueue(manager, &parameters, &job, f);
-}
+/* ---- Life -------------------------------------------------------------------------------------------------- */
 
 int rollback_start(Manager *manager, Job *job, Rollback **ret) {
         _cleanup_(rollback_freep) Rollback *rollback = calloc(1, sizeof(Rollback));
@@ -439,7 +256,7 @@ int rollback_start(Manager *manager, Job *job, Rollback **ret) {
         if (r >= 0)
                 r = sd_event_source_set_enabled(rollback->next, SD_EVENT_OFF);
         if (r >= 0)
-                r = begin(rollback);
+                r = rollback_begin(rollback);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(rollback);
