@@ -6,6 +6,7 @@ Everything random about a cut follows from the campaign's seed and the cut's num
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 from dataclasses import dataclass, field
@@ -15,10 +16,9 @@ from .agent import GuestGone, GuestTimeout, Process
 from .disk import VolatileDisk
 from .image import Image
 from .inspection import Findings, inspect
-from .livepatch import drop_in, trust
 from .machine import CommandFailed, Machine
 from .qemu import Hardware
-from .stories import POWER_CUT, PROVEN, REBOOT, STORIES, Step, Story
+from .stories import POWER_CUT, STORIES, Step, Story
 
 # Steps make 5 to 45 writes, boots about 200, and a step takes up to this long where the machine is not too busy.
 STEP_WRITES = (5, 20, 45)
@@ -26,6 +26,14 @@ BOOT_WRITES = 300
 SECONDS_MAX = 4.0
 STEP_TIMEOUT = 120.0
 CONSOLE_LINES = 30
+# As much of the time to boot as its unit allows: a busy host is no reason to give patches up.
+PREPARE = r"""
+    install -D -m 644 /opt/pki/signer.pem /etc/livepatch/trusted.d/signer.pem
+    mkdir -p /etc/livepatch/livepatch.conf.d
+    printf '[Livepatch]\nSettleTimeSec=%s\nBootTimeoutSec=100s\n' > /etc/livepatch/livepatch.conf.d/50-campaign.conf
+    systemctl stop livepatchd.service
+    sync
+"""
 
 
 class FragileMachine(Machine):
@@ -87,9 +95,18 @@ class Plan:
         return f"cut {self.number} of seed {self.seed}: story {self.story.name}, step {self.at + 1}, {when}{boot}"
 
 
+def stories_named(name: str | None) -> list[Story]:
+    """One, or all."""
+    return [s for s in STORIES if name in (None, s.name)]
+
+
+def count_steps(story: str | None) -> int:
+    return sum(len(s.steps) for s in stories_named(story))
+
+
 def plan(seed: int, number: int, story: str | None = None) -> Plan:
     rng = random.Random(f"{seed}/{number}")
-    stories = [s for s in STORIES if story in (None, s.name)]
+    stories = stories_named(story)
     first = random.Random(seed).randrange(len(stories))
     chosen = stories[(first + number) % len(stories)]  # each in turn, so that few cuts see many stories
     at = rng.randrange(len(chosen.steps))
@@ -150,6 +167,7 @@ class _Cut:
         self.vm = vm
         self.plan = what
         self.outcome = outcome
+        self.panics = 0  # since the power was cut last
 
     def tell(self, line: str) -> None:
         self.outcome.told.append(line)
@@ -161,40 +179,62 @@ class _Cut:
             self.vm.start()
         self._prepare()
         for step in self.plan.story.steps[: self.plan.at]:
-            self._whole(step.command)
+            self._whole(step.command, step.down)
         returned = self._cut_short(self.plan.step)
         allowed = self._allowed(returned)
+        self.panics = 0
         if self.plan.again:
             self._cut_boot()
             allowed = _after_another(allowed)
-        self.vm.start(wait=False)
-        self.vm.wait_for_boot()
+        self._boot()
         self._judge(inspect(self.vm), allowed)
 
     def _prepare(self) -> None:
-        trust(self.vm)
-        # As much as the boot's unit allows: a busy host is no reason to give patches up.
-        drop_in(self.vm, [f"SettleTimeSec={self.plan.story.settle}", "BootTimeoutSec=100s"])
+        self.vm.ok(PREPARE % self.plan.story.settle)
         for command in self.plan.story.prepare:
             if command == POWER_CUT:
                 self.vm.power_cut()
                 self.vm.start()
-            elif command.startswith(PROVEN):
-                self._wait_until_proven(command.removeprefix(PROVEN))
             else:
                 self._whole(command)
 
-    def _wait_until_proven(self, name: str) -> None:
-        file = f"/var/lib/livepatch/guard/{self.vm.release}/{name}.json"
-        if not self.vm.wait_until(f"grep -q '\"phase\": \"proven\"' {file}", timeout=60):
-            raise GuestTimeout(f"{name} does not settle")
+    def _boot(self) -> None:
+        """Until the machine is up, with as many panics before that as the story has."""
+        while True:
+            self.vm.start(wait=False)
+            try:
+                self.vm.wait_for_boot()
+                return
+            except (GuestGone, GuestTimeout):
+                if not self._has_panicked():
+                    raise
 
-    def _whole(self, command: str) -> None:
+    def _has_panicked(self) -> bool:
+        """Whether the machine has gone down by itself; raises if the story has no such boot, or had it already."""
+        try:
+            self.vm.wait_for_off(5)
+        except GuestTimeout:
+            return False
+        self.panics += 1
+        self.tell(f"boot {self.vm.boots} panics")
+        if self.panics > self.plan.story.panics:
+            raise RuntimeError(f"boot {self.vm.boots} ended by itself, as number {self.panics} in a row")
+        return True
+
+    def _whole(self, command: str, down: bool = False) -> None:
         storage = self.vm.storage
         assert storage
         before = storage.writes, storage.flushes
-        seconds = self._run(command)
+        seconds = self._go_down(command) if down else self._run(command)
         self.tell(f"{command}: {storage.writes - before[0]} writes, {storage.flushes - before[1]} flushes, {seconds:.1f} s")
+
+    def _go_down(self, command: str) -> float:
+        process = self.vm.popen(command)
+        self.vm.wait_for_reset(STEP_TIMEOUT)
+        seconds = time.monotonic() - process.started
+        self.panics = 0
+        self._boot()
+        return seconds
 
     def _run(self, command: str) -> float:
         r = self.vm.run(command, timeout=STEP_TIMEOUT)
@@ -208,8 +248,10 @@ class _Cut:
         assert storage
         storage.arm(self.plan.writes)
         process = self.vm.popen(step.command)
-        self._wait(process, step.command == REBOOT)
-        status = process.status if step.command != REBOOT else None if self.vm.running else 0
+        self._wait(process, step.down)
+        status = process.status
+        if step.down:
+            status = None if self.vm.running else 0
         self.vm.power_cut()
         if status not in (None, 0):
             self.outcome.problems.append(f"{step.command} failed: {process.err}")
@@ -218,12 +260,12 @@ class _Cut:
         self.tell(f"{step.command}: {how}; of {total} blocks written since the last flush {kept} survived")
         return status == 0
 
-    def _wait(self, process: Process, reboot: bool) -> None:
+    def _wait(self, process: Process, down: bool) -> None:
         storage = self.vm.storage
         assert storage
-        end = time.monotonic() + (STEP_TIMEOUT if self.plan.writes else self.plan.seconds * (3 if reboot else 1))
+        end = time.monotonic() + (STEP_TIMEOUT if self.plan.writes else self.plan.seconds * (3 if down else 1))
         while not storage.tripped.is_set() and time.monotonic() < end:
-            if not (self.vm.running if reboot else process.running):
+            if not (self.vm.running if down else process.running):
                 break
             time.sleep(0.002)
         if self.plan.writes and not process.running:
@@ -241,10 +283,15 @@ class _Cut:
         storage = self.vm.storage
         assert storage
         storage.arm(self.plan.again)
+        before = storage.writes
         self.vm.start(wait=False)
         booted = _either(self.vm, storage)
+        if not booted and not storage.tripped.is_set() and self._has_panicked():
+            storage.arm(0)
+            return
         self.vm.power_cut()
-        self.tell(f"cut again {'after the boot' if booted else 'in the boot'}: {self.vm.lost[0]} of {self.vm.lost[1]} blocks survived")
+        when = f"{'after' if booted else 'in'} the boot, after {storage.writes - before} writes"
+        self.tell(f"cut again {when}: {self.vm.lost[0]} of {self.vm.lost[1]} blocks survived")
 
     def _judge(self, found: Findings, allowed: tuple[str, ...]) -> None:
         self.tell(f"found: {found.world or 'nothing'}")
@@ -254,10 +301,10 @@ class _Cut:
 
 
 def _either(vm: FragileMachine, storage: VolatileDisk) -> bool:
-    """Until the disk has stopped, or the boot is over: which it was."""
+    """Until the disk has stopped, or the boot is over, or the machine off: whether it is up."""
     end = time.monotonic() + STEP_TIMEOUT
     waiting: Process | None = None
-    while not storage.tripped.is_set():
+    while vm.running and not storage.tripped.is_set():
         if time.monotonic() > end:
             raise GuestTimeout("the machine neither came up nor wrote enough to be cut")
         if waiting is None and vm.boot_id:
@@ -272,10 +319,9 @@ def _after_another(worlds: tuple[str, ...]) -> tuple[str, ...]:
     """What was loaded by the boot that was cut, too, may be suspected; then what it supersedes stands in for it."""
     found = set(worlds)
     for world in worlds:
-        variants = [""]
-        for word in world.split():
-            choices = {word, word.replace(":applied", ":quarantined")}
-            variants = [f"{v} {c}".strip() for v in variants for c in sorted(choices)]
-        found.update(variants)
-        found.update(v.replace(":superseded", ":applied") for v in variants if ":quarantined+" in v)
+        fates = [{word, word.replace(":applied", ":quarantined"), word.replace(":superseded", ":applied")} for word in world.split()]
+        for words in itertools.product(*fates):
+            variant = " ".join(words)
+            if variant.count(":superseded") == world.count(":superseded") or ":quarantined+" in variant:
+                found.add(variant)
     return tuple(sorted(found))

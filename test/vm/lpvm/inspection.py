@@ -15,7 +15,7 @@ LOOK = f"""
     livepatchctl status --json=short || true
     echo =; cat /proc/cmdline /proc/uptime
     echo =; systemctl list-units --failed --plain --no-legend
-    echo =; sha256sum /opt/modules/signed/lp_*.ko
+    echo =; sha256sum /opt/modules/signed/lp_second_build.ko
     echo =; cd /sys/kernel/livepatch
     for p in *; do
         [ -d $p ] || continue
@@ -26,7 +26,12 @@ LOOK = f"""
     echo =; for f in patches/*/*/manifest.json; do [ ! -e $f ] || {{ echo "$f"; cat $f; printf '\\0'; }}; done
 """
 NOTE_HEADER = 16 * 2  # hex digits: three sizes and "GNU"
-SHOWN_BY = {"lp_cmdline": "lp_patched_by=lp_cmdline", "lp_uptime": "lp_uptime"}
+SHOWN_BY = {
+    "lp_cmdline": "lp_patched_by=lp_cmdline",
+    "lp_cumulative": "lp_patched_by=lp_cumulative",
+    "lp_state_less": "lp_patched_by=lp_state_less",
+    "lp_uptime": "lp_uptime",
+}
 
 
 @dataclass

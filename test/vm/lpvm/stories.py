@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 FIRST, SECOND = "/opt/modules/signed/lp_cmdline.ko", "/opt/modules/signed/lp_second_build.ko"
-UPTIME, CUMULATIVE = "/opt/modules/signed/lp_uptime.ko", "/opt/modules/signed/lp_cumulative.ko"
+UPTIME, WARN = "/opt/modules/signed/lp_uptime.ko", "/opt/modules/signed/lp_warn.ko"
+CUMULATIVE, LATER = "/opt/modules/signed/lp_cumulative.ko", "/opt/modules/signed/lp_state_less.ko"
+PANIC, PANIC_INIT = "/opt/modules/signed/lp_panic.ko", "/opt/modules/signed/lp_panic_init.ko"
 
 # Nothing settles within a story, so that what is applied is a suspect; or all of it does, at once.
 SUSPECT, SETTLED = "20min", "1s"
@@ -23,12 +25,13 @@ class Step:
     COMMAND succeeds unless it is cut short.
 
     AFTER: the worlds that the next boot may find once it has succeeded. DURING: those that it may find, besides the ones
-    before and after, when it was cut short.
+    before and after, when it was cut short. DOWN: it ends with the machine off, rather than by returning.
     """
 
     command: str
     after: tuple[str, ...]
     during: tuple[str, ...] = ()
+    down: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,20 +40,35 @@ class Story:
     settle: str
     before: tuple[str, ...]  # the worlds after the preparation
     steps: tuple[Step, ...]
-    prepare: tuple[str, ...] = ()  # done without a cut; POWER_CUT, PROVEN + name
+    prepare: tuple[str, ...] = ()  # done without a cut; POWER_CUT
+    panics: int = 0  # boots that go down by themselves, at most
 
 
 POWER_CUT = "<power cut>"
-REBOOT = "systemctl reboot"  # ends with the machine off
-PROVEN = "<proven> "
+REBOOT = "systemctl reboot"
 
 
-def step(command: str, *after: str, during: Sequence[str] = ()) -> Step:
-    return Step(command, after, tuple(during))
+def step(command: str, *after: str, during: Sequence[str] = (), down: bool = False) -> Step:
+    return Step(command, after, tuple(during), down)
 
 
 def ctl(words: str) -> str:
     return f"livepatchctl --no-ask-password {words}"
+
+
+def settle_time(value: str) -> str:
+    """For what settles from here on."""
+    file = "/etc/livepatch/livepatch.conf.d/60-settle.conf"
+    return f"printf '[Livepatch]\\nSettleTimeSec={value}\\n' > {file} && sync && systemctl stop livepatchd.service"
+
+
+def proves(name: str) -> str:
+    file = f"/var/lib/livepatch/guard/$(uname -r)/{name}.json"
+    return f"until grep -q '\"phase\": \"proven\"' {file}; do sleep 0.1; done"
+
+
+def insmod(file: str) -> str:
+    return f"insmod {file}; while grep -qsx 1 /sys/kernel/livepatch/*/transition; do sleep 0.1; done"
 
 
 STORIES = (
@@ -86,7 +104,7 @@ STORIES = (
             step(ctl("enable lp_cmdline"), "lp_cmdline:applied+"),
             step(ctl("remove lp_cmdline"), ""),
         ),
-        prepare=(ctl(f"apply {FIRST}"), PROVEN + "lp_cmdline"),
+        prepare=(ctl(f"apply {FIRST}"), proves("lp_cmdline")),
     ),
     Story(
         "runtime", SUSPECT, ("lp_cmdline:applied+",),
@@ -119,7 +137,7 @@ STORIES = (
         "reboot", SUSPECT, ("lp_cmdline:quarantined+ lp_uptime:staged",),
         (
             # What went down cleanly is no suspect.
-            step(REBOOT, "lp_cmdline:applied+ lp_uptime:staged"),
+            step(REBOOT, "lp_cmdline:applied+ lp_uptime:staged", down=True),
         ),
         prepare=(ctl(f"apply {FIRST}"), ctl(f"stage {UPTIME}")),
     ),
@@ -130,7 +148,7 @@ STORIES = (
             step(ctl("confirm lp_cmdline"), "lp_cmdline:applied+"),
             step(ctl("revert lp_cmdline"), "lp_cmdline:staged"),
         ),
-        prepare=(ctl(f"apply {FIRST}"), PROVEN + "lp_cmdline", ctl("revert lp_cmdline")),
+        prepare=(ctl(f"apply {FIRST}"), proves("lp_cmdline"), ctl("revert lp_cmdline")),
     ),
     Story(
         "upgrade", SETTLED, ("lp_cmdline:applied+ lp_uptime:applied+",),
@@ -146,8 +164,16 @@ STORIES = (
                     "lp_cmdline:applied lp_cumulative:quarantined+ lp_uptime:applied+",
                 ],
             ),
+            step(proves("lp_cumulative"), "lp_cmdline:superseded lp_cumulative:applied+ lp_uptime:superseded"),
+            step(
+                ctl("rollback"), "lp_cmdline:applied+ lp_cumulative:staged lp_uptime:applied+",
+                during=[
+                    "lp_cmdline:quarantined lp_cumulative:applied+ lp_uptime:superseded",
+                    "lp_cmdline:superseded lp_cumulative:applied+ lp_uptime:quarantined",
+                ],
+            ),
         ),
-        prepare=(ctl(f"apply {FIRST} {UPTIME}"), PROVEN + "lp_cmdline", PROVEN + "lp_uptime"),
+        prepare=(ctl(f"apply {FIRST} {UPTIME}"), proves("lp_cmdline"), proves("lp_uptime")),
     ),
     Story(
         "rollback", SETTLED, ("lp_cmdline:superseded lp_cumulative:applied+",),
@@ -163,8 +189,8 @@ STORIES = (
             ),
         ),
         prepare=(
-            ctl(f"apply {FIRST}"), PROVEN + "lp_cmdline",
-            ctl(f"apply {CUMULATIVE}"), PROVEN + "lp_cumulative",
+            ctl(f"apply {FIRST}"), proves("lp_cmdline"),
+            ctl(f"apply {CUMULATIVE}"), proves("lp_cumulative"),
         ),
     ),
     Story(
@@ -174,5 +200,131 @@ STORIES = (
             step(ctl("apply lp_cmdline"), "lp_cmdline:quarantined+"),
         ),
         prepare=(ctl(f"apply {FIRST}"), POWER_CUT),
+    ),
+    Story(
+        # Neither level has settled.
+        "trial", SUSPECT, ("lp_cmdline:quarantined+",),
+        (
+            step(
+                ctl(f"apply {CUMULATIVE}"), "lp_cmdline:applied lp_cumulative:quarantined+",
+                during=[
+                    "lp_cmdline:quarantined+ lp_cumulative:quarantined",
+                    "lp_cmdline:quarantined+ lp_cumulative:quarantined+",
+                    "lp_cmdline:quarantined lp_cumulative:quarantined+",
+                ],
+            ),
+            step(
+                ctl("rollback"), "lp_cmdline:quarantined+ lp_cumulative:staged",
+                during=["lp_cmdline:quarantined lp_cumulative:quarantined+"],
+            ),
+        ),
+        prepare=(ctl(f"apply {FIRST}"),),
+    ),
+    Story(
+        "levels", SETTLED, ("lp_cmdline:superseded lp_cumulative:applied+",),
+        (
+            step(
+                ctl(f"apply {LATER}"), "lp_cmdline:superseded lp_cumulative:superseded lp_state_less:applied+",
+                "lp_cmdline:superseded lp_cumulative:applied lp_state_less:quarantined+",
+                during=[
+                    "lp_cmdline:superseded lp_cumulative:applied+ lp_state_less:quarantined",
+                    "lp_cmdline:superseded lp_cumulative:applied+ lp_state_less:quarantined+",
+                ],
+            ),
+            step(proves("lp_state_less"), "lp_cmdline:superseded lp_cumulative:superseded lp_state_less:applied+"),
+            step(
+                ctl("rollback"), "lp_cmdline:superseded lp_cumulative:applied+ lp_state_less:staged",
+                during=["lp_cmdline:superseded lp_cumulative:quarantined lp_state_less:applied+"],
+            ),
+            step(
+                ctl("rollback"), "lp_cmdline:applied+ lp_cumulative:staged lp_state_less:staged",
+                during=["lp_cmdline:quarantined lp_cumulative:applied+ lp_state_less:staged"],
+            ),
+        ),
+        prepare=(
+            ctl(f"apply {FIRST}"), proves("lp_cmdline"),
+            ctl(f"apply {CUMULATIVE}"), proves("lp_cumulative"),
+        ),
+    ),
+    Story(
+        # Whatever replaces it for this boot only, the level that lasts is the one of the next boot.
+        "until-reboot", SETTLED, ("lp_cmdline:applied+",),
+        (
+            step(
+                ctl(f"apply --runtime {CUMULATIVE}"), "lp_cmdline:applied+",
+                "lp_cmdline:applied+ lp_cumulative:quarantined",
+            ),
+            step(proves("lp_cumulative"), "lp_cmdline:applied+"),
+            step(ctl("rollback"), "lp_cmdline:applied+", during=["lp_cmdline:quarantined+"]),
+        ),
+        prepare=(ctl(f"apply {FIRST}"), proves("lp_cmdline")),
+    ),
+    Story(
+        # The kernel speaks against a patch that has settled in an earlier life, and settles again.
+        "health", SETTLED, ("lp_warn:applied+",),
+        (
+            step(
+                "echo Y > /sys/module/lp_warn/parameters/trigger; cat /proc/version; "
+                "while [ -e /sys/module/lp_warn ]; do sleep 0.1; done",
+                "lp_warn:quarantined+",
+            ),
+            step(ctl("unquarantine lp_warn"), "lp_warn:applied+"),
+            step(ctl("apply lp_warn"), "lp_warn:quarantined+"),
+        ),
+        prepare=(
+            ctl(f"apply {WARN}"), proves("lp_warn"), settle_time(SUSPECT),
+            ctl("revert lp_warn"), ctl("apply lp_warn"),
+        ),
+    ),
+    Story(
+        "panic", SETTLED, ("lp_cmdline:applied+",),
+        (
+            step(
+                ctl(f"apply {PANIC}"), "lp_cmdline:applied+ lp_panic:quarantined+",
+                during=["lp_cmdline:applied+ lp_panic:quarantined"],
+            ),
+            step("cat /proc/version", "lp_cmdline:applied+ lp_panic:quarantined+", down=True),
+            step(ctl("unquarantine lp_panic"), "lp_cmdline:applied+ lp_panic:applied+"),
+            step(
+                ctl(f"apply {PANIC_INIT}"), "lp_cmdline:applied+ lp_panic:applied+ lp_panic_init:quarantined",
+                down=True,
+            ),
+        ),
+        prepare=(ctl(f"apply {FIRST}"), proves("lp_cmdline"), settle_time(SUSPECT)),
+    ),
+    Story(
+        # A boot that panics takes the machine down once, wherever the power is cut.
+        "panic-at-boot", SUSPECT, ("lp_panic_init:quarantined+ lp_uptime:applied+",),
+        (
+            step(REBOOT, "lp_panic_init:quarantined+ lp_uptime:applied+", down=True),
+            step(ctl("unquarantine lp_panic_init"), "lp_panic_init:quarantined+ lp_uptime:quarantined+"),
+        ),
+        prepare=(ctl(f"stage --reapply {PANIC_INIT}"), ctl(f"stage --reapply {UPTIME}")),
+        panics=1,
+    ),
+    Story(
+        # What somebody else has loaded is gone after a boot, unless it was adopted.
+        "adopt", SUSPECT, ("",),
+        (
+            step(ctl(f"adopt lp_cmdline {FIRST}"), "lp_cmdline:applied+"),
+            step(ctl("revert lp_cmdline"), "lp_cmdline:staged"),
+            step(ctl("apply lp_cmdline"), "lp_cmdline:quarantined+", during=["lp_cmdline:quarantined"]),
+        ),
+        prepare=(insmod(FIRST),),
+    ),
+    Story(
+        "import", SUSPECT, ("",),
+        (
+            step(
+                ctl("import-kpatch"), "lp_cmdline:applied+ lp_uptime:applied+",
+                during=["lp_cmdline:applied+"],
+            ),
+            step(ctl("import-kpatch"), "lp_cmdline:applied+ lp_uptime:applied+"),
+            step(ctl("remove lp_cmdline"), "lp_uptime:applied+"),
+        ),
+        prepare=(
+            f"mkdir -p /var/lib/kpatch/$(uname -r) && cp {FIRST} {UPTIME} /var/lib/kpatch/$(uname -r) && sync",
+            insmod(FIRST),
+        ),
     ),
 )
