@@ -7,7 +7,7 @@ import json
 import time
 
 from lpvm.check import Check, scenario
-from lpvm.livepatch import SIGNED, apply, busctl, call, ctl, files, patches, trust
+from lpvm.livepatch import SIGNED, apply, busctl, call, ctl, drop_in, files, patches, trust
 from lpvm.machine import Machine
 
 RULE = b"""polkit.addRule(function(action, subject) {
@@ -70,6 +70,7 @@ def password(vm: Machine, check: Check) -> None:
 @scenario("a caller that vanishes during authorisation leaves nothing behind")
 def vanishing_caller(vm: Machine, check: Check) -> None:
     trust(vm)
+    drop_in(vm, ["ExitIdleSec=3s"])
     vm.ok("echo root:secret | chpasswd")
     client = vm.popen(WITH_AGENT, user="alice", tty=True, stdin=None)
     check.require("the agent asks", vm.wait_until(lambda: "Password" in client.out, timeout=30), client.out)

@@ -62,7 +62,7 @@ def check_unit(vm: Machine, check: Check) -> None:
     unit = "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo checking %%i; test ! -e /etc/broken-%%i'\n".replace("%%", "%")
     vm.put(unit, "/etc/systemd/system/app-check@.service")
     vm.ok("systemctl daemon-reload")
-    drop_in(vm, ["SettleTimeSec=10s", "HealthCheckUnit=app-check@.service", "ExitIdleSec=2s"])
+    drop_in(vm, ["SettleTimeSec=4s", "HealthCheckUnit=app-check@.service", "ExitIdleSec=2s"])
     vm.ok("touch /etc/broken-lp_uptime")
     apply(vm, "lp_cmdline", "lp_uptime")
     becomes(vm, check, "lp_uptime", "quarantined")
