@@ -20,9 +20,9 @@ from .machine import CommandFailed, Machine
 from .qemu import Hardware
 from .stories import POWER_CUT, STORIES, Step, Story
 
-# Steps make 5 to 45 writes, boots about 200, and a step takes up to this long where the machine is not too busy.
+# Steps make 5 to 45 writes, boots about 75, and a step takes up to this long where the machine is not too busy.
 STEP_WRITES = (5, 20, 45)
-BOOT_WRITES = 300
+BOOT_WRITES = 100
 SECONDS_MAX = 4.0
 STEP_TIMEOUT = 120.0
 CONSOLE_LINES = 30
