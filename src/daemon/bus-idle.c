@@ -3,8 +3,8 @@
  *
  * Exiting at once would lose the calls that are on their way. So the service manager is told first (STOPPING=1: an
  * activation from now on starts a new process after this one), then the name is given back. The bus daemon delivers in
- * order: when its answer is here, every call that was sent to the name before has been received and dispatched. What
- * those calls began is finished, and only then does the loop end. */
+ * order: when its answer is here, every call that was sent to the name before has been received, and waits for its turn
+ * at most (bus-queue.c). Those calls and what they began are finished, and only then does the loop end. */
 
 #include <systemd/sd-daemon.h>
 

@@ -8,6 +8,7 @@
 #include "daemon/bus-health.h"
 #include "daemon/bus-idle.h"
 #include "daemon/bus-polkit.h"
+#include "daemon/bus-queue.h"
 #include "daemon/bus.h"
 
 /* What a find function hands to handlers and getters: valid until the next look-up, so a handler copies what it needs
@@ -22,6 +23,7 @@ typedef struct BusJob {
         Job *job;
 } BusJob;
 
+typedef struct BusRequest BusRequest;
 typedef struct BusSubscriber BusSubscriber;
 
 struct Bus {
@@ -29,12 +31,14 @@ struct Bus {
         sd_bus *bus;
         Manager *manager; /* borrowed; NULL once stopped */
         int root_fd;      /* borrowed */
+        sd_bus_slot *left;
+        BusQueue *queue;
         BusPolkit *polkit;
         BusIdle *idle;
         BusHealth *health; /* NULL unless HealthCheckUnit= is set */
         BusChanges changes;
         BusSubscriber *subscribers; /* list */
-        unsigned n_requests; /* calls that wait for the core's answer */
+        BusRequest *requests; /* list: calls that wait for the core's answer */
 
         uint64_t patches_refreshed_at; /* iterations of the event loop */
         uint64_t kernel_refreshed_at;
@@ -66,6 +70,8 @@ int bus_append_findings(sd_bus_message *m, const FindingList *findings);
 /* Callers that the daemon stays for; in bus-subscribe.c. */
 int bus_method_subscribe(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int bus_method_unsubscribe(sd_bus_message *m, void *userdata, sd_bus_error *error);
+/* A connection has left the bus. */
+void bus_subscribers_leave(Bus *bus, const char *sender);
 void bus_subscribers_done(Bus *bus);
 
 /* Handlers of methods that do no more than ask the core; in bus-blockers.c, bus-inspect.c, bus-plan.c and

@@ -5,7 +5,7 @@
  *
  *     call -> handler: parse, validate -> bus_polkit_authorize() = 0 -> handler returns
  *                                              | CheckAuthorization, asynchronous
- *     answer -> stored beside the call -> the call is put back into the connection's queue
+ *     answer -> stored beside the call -> the call is dispatched again (bus_queue_resume())
  *     call -> handler: parse, validate -> bus_polkit_authorize() = 1 or denied -> look up, act, reply
  *
  * The second pass is a whole dispatch: objects are found again, arguments are read again. Keeping the handler's
@@ -49,7 +49,6 @@ struct Query {
         char *detail_name;
         char *detail_value;
         uid_t uid;
-        sd_bus_track *caller;
         sd_bus_slot *slot;
         sd_event_source *reaper;
         Verdict verdict;
@@ -58,6 +57,7 @@ struct Query {
 struct BusPolkit {
         sd_bus *bus;
         sd_event *event;
+        BusQueue *queue;
         unsigned pending_per_user_max;
         Query *queries;
 };
@@ -121,7 +121,6 @@ static Query *query_free(Query *q) {
                 }
         sd_event_source_disable_unref(q->reaper);
         sd_bus_slot_unref(q->slot);
-        sd_bus_track_unref(q->caller);
         sd_bus_message_unref(q->message);
         free(q->action);
         free(q->detail_name);
@@ -131,7 +130,7 @@ static Query *query_free(Query *q) {
 }
 DEFINE_CLEANUP(Query *, query_free)
 
-int bus_polkit_new(sd_bus *bus, sd_event *event, unsigned pending_per_user_max, BusPolkit **ret) {
+int bus_polkit_new(sd_bus *bus, sd_event *event, BusQueue *queue, unsigned pending_per_user_max, BusPolkit **ret) {
         BusPolkit *polkit = calloc(1, sizeof(*polkit));
 
         if (!polkit)
@@ -139,6 +138,7 @@ int bus_polkit_new(sd_bus *bus, sd_event *event, unsigned pending_per_user_max, 
         *polkit = (BusPolkit) {
                 .bus = sd_bus_ref(bus),
                 .event = sd_event_ref(event),
+                .queue = queue,
                 .pending_per_user_max = pending_per_user_max,
         };
         *ret = polkit;
@@ -165,16 +165,6 @@ static int deny(sd_bus_error *error, const char *action, const char *why) {
                                  "Not authorized for '%s': %s. Nothing was changed.", action, why);
 }
 
-static int sender_uid(sd_bus_message *m, uid_t *ret) {
-        _cleanup_(sd_bus_creds_unrefp) sd_bus_creds *creds = NULL;
-        int r;
-
-        r = sd_bus_query_sender_creds(m, SD_BUS_CREDS_EUID, &creds);
-        if (r < 0)
-                return r;
-        return sd_bus_creds_get_euid(creds, ret);
-}
-
 /* Root needs no polkit. The daemon's own user is root, except when it is tried out by somebody else, who then controls
  * the process anyway. */
 static bool uid_is_privileged(uid_t uid) {
@@ -197,10 +187,16 @@ static unsigned count_pending(const BusPolkit *polkit, uid_t uid) {
         return n;
 }
 
-static int on_caller_gone(sd_bus_track *track _unused_, void *userdata) {
-        log_debug("A caller left the bus while polkit was being asked, dropping its call");
-        (void) query_free(userdata);
-        return 0;
+void bus_polkit_leave(BusPolkit *polkit, const char *sender) {
+        Query *next;
+
+        for (Query *q = polkit->queries; q; q = next) {
+                next = q->next;
+                if (!streq_ptr(sd_bus_message_get_sender(q->message), sender))
+                        continue;
+                log_debug("A caller left the bus while polkit was being asked, dropping its call");
+                (void) query_free(q);
+        }
 }
 
 static int on_reap(sd_event_source *source _unused_, void *userdata) {
@@ -226,8 +222,8 @@ static Verdict read_answer(sd_bus_message *reply) {
         return authorized ? VERDICT_AUTHORIZED : challenge ? VERDICT_CHALLENGE : VERDICT_DENIED;
 }
 
-/* Puts the call back into the queue of received messages. The query outlives the second dispatch only if no handler
- * asks for it (the object is gone by then): the reaper, at idle priority, comes after the dispatch. */
+/* The query outlives the second dispatch only if no handler asks for it (the object is gone by then): the reaper, at
+ * idle priority, comes after the dispatch. */
 static int query_dispatch_again(Query *q) {
         int r;
 
@@ -237,10 +233,7 @@ static int query_dispatch_again(Query *q) {
         r = sd_event_source_set_priority(q->reaper, SD_EVENT_PRIORITY_IDLE);
         if (r < 0)
                 return r;
-        r = sd_bus_message_rewind(q->message, true);
-        if (r < 0)
-                return r;
-        return sd_bus_enqueue_for_read(q->polkit->bus, q->message);
+        return bus_queue_resume(q->polkit->queue, q->message);
 }
 
 static int on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *error _unused_) {
@@ -285,13 +278,6 @@ static int query_ask(Query *q, bool interactive) {
         return sd_bus_call_async(polkit->bus, &q->slot, m, on_answer, q, UINT64_MAX);
 }
 
-static int query_watch_caller(Query *q) {
-        int r;
-
-        r = sd_bus_track_new(q->polkit->bus, &q->caller, on_caller_gone, q);
-        return r < 0 ? r : sd_bus_track_add_sender(q->caller, q->message);
-}
-
 static int query_new(BusPolkit *polkit, sd_bus_message *m, const char *action, PolkitDetail detail, uid_t uid,
                      Query **ret) {
         Query *q = calloc(1, sizeof(*q));
@@ -319,6 +305,8 @@ static int begin_query(BusPolkit *polkit, sd_bus_message *m, const char *action,
         _cleanup_(query_freep) Query *q = NULL;
         int r;
 
+        if (bus_queue_sender_has_left(polkit->queue, m))
+                return deny(error, action, "the caller has left the bus");
         if (count_pending(polkit, uid) >= polkit->pending_per_user_max)
                 return bus_error_set_refusal(error, REFUSED_LIMITS_EXCEEDED,
                                              "%u requests of user %u wait for authorization already. Nothing was "
@@ -327,9 +315,6 @@ static int begin_query(BusPolkit *polkit, sd_bus_message *m, const char *action,
         r = query_new(polkit, m, action, detail, uid, &q);
         if (r < 0)
                 return bus_error_set_errno(error, r);
-        r = query_watch_caller(q);
-        if (r < 0)
-                return deny(error, action, "the caller has left the bus");
         r = query_ask(q, sd_bus_message_get_allow_interactive_authorization(m) > 0);
         if (r < 0)
                 return bus_error_set_errno(error, r);
@@ -372,7 +357,7 @@ int bus_polkit_authorize(BusPolkit *polkit, sd_bus_message *m, const char *actio
         q = find_query(polkit, m);
         if (q)
                 return conclude_query(q, action, detail, ret_uid, error);
-        r = sender_uid(m, &uid);
+        r = bus_queue_sender_uid(polkit->queue, m, &uid);
         if (r < 0)
                 return deny(error, action, "it cannot be determined who asks");
         if (uid_is_privileged(uid)) {

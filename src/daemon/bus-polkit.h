@@ -8,14 +8,19 @@
 
 #include "common/macro.h"
 #include "common/types.h"
+#include "daemon/bus-queue.h"
 
 typedef struct BusPolkit BusPolkit;
 
-int bus_polkit_new(sd_bus *bus, sd_event *event, unsigned pending_per_user_max, BusPolkit **ret);
+/* queue: borrowed, must outlive it. */
+int bus_polkit_new(sd_bus *bus, sd_event *event, BusQueue *queue, unsigned pending_per_user_max, BusPolkit **ret);
 
 /* Forgets all queries; their callers get no answer from here (the bus tells them that the service is gone). */
 BusPolkit *bus_polkit_free(BusPolkit *polkit);
 DEFINE_CLEANUP(BusPolkit *, bus_polkit_free)
+
+/* A connection has left the bus: what was asked about it is dropped. */
+void bus_polkit_leave(BusPolkit *polkit, const char *sender);
 
 /* Whether somebody is being asked right now. */
 bool bus_polkit_is_busy(const BusPolkit *polkit);

@@ -5,15 +5,37 @@
 #include "daemon/bus-error.h"
 #include "daemon/bus-request.h"
 
-static int request_new(Bus *bus, sd_bus_message *call, BusRequest **ret) {
-        BusRequest *request = malloc(sizeof(*request));
+/* Calls of a user that are in work at a time: each holds its message, with up to 16 descriptors, and something that the
+ * core has queued. */
+#define REQUESTS_PER_USER_MAX 64
 
+static unsigned count(const Bus *bus, uid_t uid) {
+        unsigned n = 0;
+
+        for (const BusRequest *request = bus->requests; request; request = request->next)
+                n += request->uid == uid;
+        return n;
+}
+
+static int request_new(Bus *bus, sd_bus_message *call, uid_t uid, BusRequest **ret, sd_bus_error *error) {
+        BusRequest *request;
+
+        if (count(bus, uid) >= REQUESTS_PER_USER_MAX)
+                return bus_error_set_refusal(error, REFUSED_LIMITS_EXCEEDED,
+                                             "%u calls of user %u are in work already, which is the limit. Nothing was "
+                                             "changed. Wait for some to end", REQUESTS_PER_USER_MAX, (unsigned) uid);
+        request = malloc(sizeof(*request));
         if (!request)
-                return -ENOMEM;
-        *request = (BusRequest) { .bus = bus, .call = sd_bus_message_ref(call) };
-        bus->n_requests++;
+                return bus_error_set_errno(error, -ENOMEM);
+        *request = (BusRequest) {
+                .bus = bus,
+                .next = bus->requests,
+                .call = sd_bus_message_ref(call),
+                .uid = uid,
+        };
+        bus->requests = request;
         *ret = request;
-        return 0;
+        return 1;
 }
 
 static int authorize(Bus *bus, sd_bus_message *m, PolkitDetail detail, uid_t *ret_uid, sd_bus_error *error) {
@@ -27,8 +49,7 @@ int bus_request_begin(Bus *bus, sd_bus_message *m, PolkitDetail detail, uid_t *r
         r = authorize(bus, m, detail, ret_uid, error);
         if (r <= 0)
                 return r;
-        r = request_new(bus, m, ret);
-        return r < 0 ? bus_error_set_errno(error, r) : 1;
+        return request_new(bus, m, *ret_uid, ret, error);
 }
 
 int bus_request_begin_fd(Bus *bus, sd_bus_message *m, int fd, int *ret_copy, uid_t *ret_uid, BusRequest **ret,
@@ -42,9 +63,9 @@ int bus_request_begin_fd(Bus *bus, sd_bus_message *m, int fd, int *ret_copy, uid
         r = bus_message_copy_fd(fd, &copy, error);
         if (r < 0)
                 return r;
-        r = request_new(bus, m, ret);
+        r = request_new(bus, m, *ret_uid, ret, error);
         if (r < 0)
-                return bus_error_set_errno(error, r);
+                return r;
         *ret_copy = TAKE_FD(copy);
         return 1;
 }
@@ -52,7 +73,11 @@ int bus_request_begin_fd(Bus *bus, sd_bus_message *m, int fd, int *ret_copy, uid
 BusRequest *bus_request_free(BusRequest *request) {
         if (!request)
                 return NULL;
-        request->bus->n_requests--;
+        for (BusRequest **p = &request->bus->requests; *p; p = &(*p)->next)
+                if (*p == request) {
+                        *p = request->next;
+                        break;
+                }
         sd_bus_message_unref(request->call);
         free(request);
         return NULL;

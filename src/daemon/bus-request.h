@@ -7,10 +7,12 @@
 #include "daemon/bus-internal.h"
 #include "daemon/bus-message.h"
 
-typedef struct BusRequest {
+struct BusRequest {
         Bus *bus;
+        BusRequest *next;
         sd_bus_message *call;
-} BusRequest;
+        uid_t uid;
+};
 
 BusRequest *bus_request_free(BusRequest *request);
 DEFINE_CLEANUP(BusRequest *, bus_request_free)

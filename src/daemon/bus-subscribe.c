@@ -18,7 +18,6 @@ struct BusSubscriber {
         BusSubscriber *next;
         char *name;
         uid_t uid;
-        sd_bus_track *track;
 };
 
 static BusSubscriber *subscriber_free(BusSubscriber *s) {
@@ -29,7 +28,6 @@ static BusSubscriber *subscriber_free(BusSubscriber *s) {
                         *i = s->next;
                         break;
                 }
-        sd_bus_track_unref(s->track);
         free(s->name);
         free(s);
         return NULL;
@@ -51,14 +49,12 @@ static unsigned count(const Bus *bus, uid_t uid) {
         return n;
 }
 
-static int on_gone(sd_bus_track *track _unused_, void *userdata) {
-        subscriber_free(userdata);
-        return 0;
+void bus_subscribers_leave(Bus *bus, const char *sender) {
+        subscriber_free(find(bus, sender));
 }
 
 static int subscribe(Bus *bus, sd_bus_message *m, uid_t uid) {
         _cleanup_(subscriber_freep) BusSubscriber *s = calloc(1, sizeof(*s));
-        int r;
 
         if (!s)
                 return -ENOMEM;
@@ -67,28 +63,20 @@ static int subscribe(Bus *bus, sd_bus_message *m, uid_t uid) {
         s->name = strdup(sd_bus_message_get_sender(m));
         if (!s->name)
                 return -ENOMEM;
-        r = sd_bus_track_new(bus->bus, &s->track, on_gone, s);
-        if (r >= 0)
-                r = sd_bus_track_add_sender(s->track, m);
-        if (r < 0)
-                return r;
         s->next = bus->subscribers;
         bus->subscribers = TAKE_PTR(s);
         return 0;
 }
 
 int bus_method_subscribe(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        _cleanup_(sd_bus_creds_unrefp) sd_bus_creds *creds = NULL;
         Bus *bus = userdata;
         uid_t uid;
         int r;
 
-        r = sd_bus_query_sender_creds(m, SD_BUS_CREDS_EUID, &creds);
-        if (r >= 0)
-                r = sd_bus_creds_get_euid(creds, &uid);
+        r = bus_queue_sender_uid(bus->queue, m, &uid);
         if (r < 0)
                 return bus_error_set_errno(error, r);
-        if (!find(bus, sd_bus_message_get_sender(m))) {
+        if (!find(bus, sd_bus_message_get_sender(m)) && !bus_queue_sender_has_left(bus->queue, m)) {
                 if (count(bus, uid) >= SUBSCRIBERS_PER_USER_MAX)
                         return bus_error_set_refusal(error, REFUSED_LIMITS_EXCEEDED,
                                                      "%u connections of user id %u are subscribed already, which is "

@@ -40,8 +40,9 @@ static bool is_watching(const Bus *bus) {
 static bool is_busy(void *userdata) {
         const Bus *bus = userdata;
 
-        return !bus->manager || bus->n_requests > 0 || bus->subscribers || !manager_is_idle(bus->manager) ||
-               manager_n_jobs(bus->manager) > 0 || bus_polkit_is_busy(bus->polkit) || is_watching(bus);
+        return !bus->manager || !bus_queue_is_empty(bus->queue) || bus->requests || bus->subscribers ||
+               !manager_is_idle(bus->manager) || manager_n_jobs(bus->manager) > 0 ||
+               bus_polkit_is_busy(bus->polkit) || is_watching(bus);
 }
 
 static int register_objects(Bus *bus) {
@@ -62,11 +63,35 @@ static int register_objects(Bus *bus) {
         return bus_log_control_register(bus);
 }
 
+/* One rule for all callers, because the bus counts rules (max_match_rules_per_connection in dbus-daemon(1)), and
+ * sd-bus takes one that is refused for the end of the connection. */
+#define MATCH_LEFT                                                                                                   \
+        "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',"    \
+        "arg2=''"
+
+static int on_left(sd_bus_message *m, void *userdata, sd_bus_error *error _unused_) {
+        const char *name;
+        Bus *bus = userdata;
+
+        if (sd_bus_message_read_basic(m, 's', &name) <= 0 || *name != ':')
+                return 0;
+        bus_queue_leave(bus->queue, name);
+        bus_polkit_leave(bus->polkit, name);
+        bus_subscribers_leave(bus, name);
+        return 0;
+}
+
 static int serve(Bus *bus) {
         const Config *config = manager_config(bus->manager);
         int r;
 
-        r = bus_polkit_new(bus->bus, bus->event, config->pending_authorizations_per_user_max, &bus->polkit);
+        r = bus_queue_new(bus->bus, bus->event, &bus->queue);
+        if (r < 0)
+                return r;
+        r = bus_polkit_new(bus->bus, bus->event, bus->queue, config->pending_authorizations_per_user_max, &bus->polkit);
+        if (r < 0)
+                return r;
+        r = sd_bus_add_match_async(bus->bus, &bus->left, MATCH_LEFT, on_left, NULL, bus);
         if (r < 0)
                 return r;
         r = register_objects(bus);
@@ -160,8 +185,10 @@ Bus *bus_free(Bus *bus) {
         (void) bus_health_free(bus->health);
         bus_changes_done(bus);
         bus_subscribers_done(bus);
+        sd_bus_slot_unref(bus->left);
         (void) bus_idle_free(bus->idle);
         (void) bus_polkit_free(bus->polkit);
+        (void) bus_queue_free(bus->queue);
         sd_bus_flush_close_unref(bus->bus);
         sd_event_unref(bus->event);
         free(bus);

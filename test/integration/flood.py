@@ -1,14 +1,23 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""flood.py SOCKET N: makes N calls to livepatchd without waiting for any.
+"""flood.py SOCKET N KIND: makes N calls to livepatchd as fast as it can.
 
-The bus holds back who waits for too many answers, so these want none, and the daemon gets them all. It speaks the
-protocol by itself, to be fast."""
+    reads     calls that only read, and want no reply: the bus does not hold them back, as it does who waits for many
+    changes   calls that would change something, without a reply, too
+    replies   calls of both kinds, whose replies are read as they come
 
+It speaks the protocol by itself, to be fast. Prints 'sending', and when it is done what came of it: the replies and,
+among them, the errors by name."""
+
+import collections
 import os
+import select
 import socket
 import struct
 import sys
+
+METHOD_RETURN, ERROR = 2, 3
+NO_REPLY_EXPECTED = 1
 
 
 def pad(data, n):
@@ -30,26 +39,78 @@ def call(destination, path, interface, member, flags, argument=None):
     return bytearray(pad(struct.pack('<BBBBIII', ord('l'), 1, flags, 1, len(body), 1, len(fields)) + fields, 8) + body)
 
 
-bus = socket.socket(socket.AF_UNIX)
-bus.connect(sys.argv[1])
-bus.sendall(b'\0AUTH EXTERNAL ' + str(os.getuid()).encode().hex().encode() + b'\r\n')
-assert bus.recv(1000).startswith(b'OK')
-bus.sendall(b'BEGIN\r\n')
-bus.sendall(call('org.freedesktop.DBus', '/org/freedesktop/DBus', 'org.freedesktop.DBus', 'Hello', 0))
-greeting = b''
-while b'NameAcquired' not in greeting:
-    greeting += bus.recv(10000)
-manager = '/org/livepatch', 'org.livepatch.Manager'
-messages = [call('org.livepatch', *manager, 'ListPatches', 1), call('org.livepatch', *manager, 'ListJobs', 1),
-            call('org.livepatch', *manager, 'GetPatch', 1, 'lp_' + 'x' * 1000),
-            call('org.livepatch', *manager, 'Confirm', 1, 'lp_cmdline')]
-print('sending', flush=True)
-n = int(sys.argv[2])
-for serial in range(n):
-    message = messages[serial % len(messages)]
-    struct.pack_into('<I', message, 8, serial + 2)
-    bus.sendall(message)
-# Answered when all before it have been taken.
-bus.sendall(call('org.freedesktop.DBus', '/org/freedesktop/DBus', 'org.freedesktop.DBus', 'GetId', 0))
-bus.recv(10000)
-print(n)
+class Bus:
+    def __init__(self, path):
+        self.received = b''
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(path)
+        self.socket.sendall(b'\0AUTH EXTERNAL ' + str(os.getuid()).encode().hex().encode() + b'\r\n')
+        assert self.socket.recv(1000).startswith(b'OK')
+        self.socket.sendall(b'BEGIN\r\n')
+
+    def receive(self):
+        """Reads once; returns what is complete, as (type, name of the error or None)."""
+        data = self.socket.recv(1 << 16)
+        assert data, 'the bus has hung up'
+        self.received += data
+        found, at = [], 0
+        while len(self.received) - at >= 16:
+            body, _, fields = struct.unpack_from('<III', self.received, at + 4)
+            size = 16 + fields + -fields % 8 + body
+            if len(self.received) - at < size:
+                break
+            found.append((self.received[at + 1], self.error(at + 16, fields)))
+            at += size
+        self.received = self.received[at:]
+        return found
+
+    def error(self, at, size):
+        """The name in the field of that code, a string."""
+        end = self.received.find(b'\4\1s\0', at, at + size)
+        if end < 0:
+            return None
+        length, = struct.unpack_from('<I', self.received, end + 4)
+        return self.received[end + 8:end + 8 + length].decode()
+
+    def flood(self, messages, n, wants_replies):
+        """All n, and the replies to them."""
+        replies = collections.Counter()
+        sent, data = 0, b''
+        self.socket.setblocking(False)
+        while sent < n or data or (wants_replies and sum(replies.values()) < n):
+            while sent < n and len(data) < 65536:
+                message = messages[sent % len(messages)]
+                struct.pack_into('<I', message, 8, sent + 2)
+                data += message
+                sent += 1
+            readable, writable, _ = select.select([self.socket], [self.socket] if data else [], [])
+            if writable:
+                data = data[self.socket.send(data):]
+            if readable:
+                replies.update(name or 'done' for kind, name in self.receive() if kind in (METHOD_RETURN, ERROR))
+        self.socket.setblocking(True)
+        return replies
+
+
+def main():
+    n, kind = int(sys.argv[2]), sys.argv[3]
+    flags = 0 if kind == 'replies' else NO_REPLY_EXPECTED
+    manager = 'org.livepatch', '/org/livepatch', 'org.livepatch.Manager'
+    reads = [call(*manager, 'ListPatches', flags), call(*manager, 'ListJobs', flags),
+             call(*manager, 'GetPatch', flags, 'lp_' + 'x' * 1000)]
+    changes = [call(*manager, 'Confirm', flags, 'lp_cmdline'), call(*manager, 'RemoveTrust', flags, '1234'),
+               call(*manager, 'Subscribe', flags)]
+    bus = Bus(sys.argv[1])
+    bus.socket.sendall(call('org.freedesktop.DBus', '/org/freedesktop/DBus', 'org.freedesktop.DBus', 'Hello', 0))
+    while not any(kind == METHOD_RETURN for kind, _ in bus.receive()):
+        pass
+    print('sending', flush=True)
+    replies = bus.flood({'reads': reads, 'changes': changes, 'replies': reads + changes}[kind], n, flags == 0)
+    # Answered when all before it have been taken.
+    bus.socket.sendall(call('org.freedesktop.DBus', '/org/freedesktop/DBus', 'org.freedesktop.DBus', 'GetId', 0))
+    while not any(kind == METHOD_RETURN for kind, _ in bus.receive()):
+        pass
+    print(n, *(f'{name}={count}' for name, count in sorted(replies.items())))
+
+
+main()

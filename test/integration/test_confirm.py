@@ -118,7 +118,7 @@ class Confirm(harness.IntegrationTest):
         self.assertEqual(self.client.state(path), 'staged')
 
     def test_names_that_are_none(self):
-        for name in ['', 'lp_one', '../lp_one', 'a/b', '@', 'x' * 100000, '\x1b[2J', 'lp_one@']:
+        for name in ['', 'lp_one', '../lp_one', 'a/b', '@', 'x' * 10000, '\x1b[2J', 'lp_one@']:
             self.assert_error('NoSuchPatch', self.confirm, name)
 
     def test_not_where_others_would_be_replaced(self):

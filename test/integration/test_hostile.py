@@ -3,13 +3,14 @@
 """Clients that mean no good: wrong types, descriptors that are no files, unknown options, bursts."""
 
 import os
+import signal
 import socket
 import subprocess
 import tempfile
 
 import fixtures
 import harness
-from gi.repository import GLib
+from gi.repository import Gio, GLib
 
 INVALID = harness.FREEDESKTOP_ERROR + 'InvalidArgs'
 
@@ -226,23 +227,57 @@ class Hostile(harness.IntegrationTest):
             self.assertIsNone(call.error)
         self.alive()
 
-    def test_flood(self):
-        """Ten thousand calls of somebody else, and meanwhile root's."""
-        if os.geteuid() != 0:
-            self.skipTest('only root can let another user call')
-        with open(os.path.join(harness.HERE, 'flood.py'), encoding='utf-8') as f:
-            code = f.read()
-        flood = subprocess.Popen(['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '/usr/bin/python3',
-                                  '-c', code, f'{self.directory}/bus', '10000'], stdout=subprocess.PIPE, text=True,
-                                 cwd='/')
-        self.addCleanup(flood.stdout.close)
-        self.assertEqual(flood.stdout.readline(), 'sending\n')
-        self.client.apply_and_wait(fixtures.module())
-        self.assertEqual(flood.stdout.readline(), '10000\n')
-        self.assertEqual(flood.wait(harness.TIMEOUT), 0)
-        self.client.patch(harness.ROOT_PATH + '/patch/lp_5fone', 'Remove')
-        self.assertEqual(self.client.manager('ListPatches'), [])
-        self.assertIsNone(self.daemon.process.poll())
+    def list_patches(self, client, serials):
+        """Appends the serial of the reply to the call, when there is one: the daemon counts what it sends."""
+        def on_reply(connection, result):
+            reply = connection.send_message_with_reply_finish(result)
+            self.assertEqual(reply.get_message_type(), Gio.DBusMessageType.METHOD_RETURN)
+            serials.append(reply.get_serial())
+        call = Gio.DBusMessage.new_method_call(harness.NAME, harness.ROOT_PATH, harness.MANAGER, 'ListPatches')
+        client.connection.send_message_with_reply(call, Gio.DBusSendMessageFlags.NONE, 600 * 1000, None, on_reply)
+
+    def test_callers_are_served_in_turn(self):
+        """A call that comes last is served after a few of the others', however many they have sent."""
+        other = self.new_client()
+        flood, last = [], []
+        for client in [self.client, other]:
+            client.manager('ListJobs')
+        os.kill(self.daemon.process.pid, signal.SIGSTOP)
+        for _ in range(120):
+            self.list_patches(self.client, flood)
+        # Answered when all before it are in the daemon's queue.
+        self.client.call_bus('GetId')
+        self.list_patches(other, last)
+        other.call_bus('GetId')
+        os.kill(self.daemon.process.pid, signal.SIGCONT)
+        harness.wait_until(lambda: len(flood) == 120 and last, 'all are answered')
+        self.assertEqual(flood, sorted(flood))
+        self.assertLess(sum(serial < last[0] for serial in flood), 10)
+
+    def test_calls_in_work_are_counted(self):
+        path = self.client.stage(fixtures.module(name='lp_two'))
+        self.control('insert-hold', '')
+        job = self.client.apply(fixtures.module())
+        harness.wait_until(self.inserted, 'the kernel is busy')
+        calls = [self.client.begin(path, harness.PATCH, 'SetReapply', '(b)', i % 2 == 0) for i in range(70)]
+        harness.wait_until(lambda: sum(call.done for call in calls) >= 6, 'some are refused')
+        self.control('insert-hold', None)
+        for call in calls:
+            call.wait()
+        errors = [call.error for call in calls if call.error]
+        self.assertEqual(errors, [harness.ERROR + 'LimitsExceeded'] * 6)
+        self.assertEqual(self.client.wait_job(job)['Result'], 'done')
+
+    def test_arguments_of_no_sensible_size(self):
+        for member, signature, arguments in [
+                ('GetPatch', '(s)', ('x' * 70000,)), ('Plan', '(asa{sv})', (['x' * 1000] * 100, {})),
+                ('ListPatches', '(ay)', (b'x' * 70000,)),
+                ('Reapply', '(a{sv})', ({f'option-{i}': GLib.Variant('s', 'x') for i in range(10000)},)),
+                ('Reapply', '(aaas)', ([[['x' * 100] * 10] * 10] * 10,))]:
+            text = self.assert_error(INVALID, self.client.manager, member, signature, *arguments)
+            self.assertIn('larger than', text)
+        self.assert_error('NoSuchPatch', self.client.manager, 'GetPatch', '(s)', 'x' * 60000)
+        self.alive()
 
     def test_burst_of_modules(self):
         """Many at once are served or refused, each with an answer, and nothing is left behind."""
@@ -269,6 +304,59 @@ class Hostile(harness.IntegrationTest):
         before = count()
         abuse()
         self.assertLessEqual(count(), before)
+
+
+class Flood(harness.IntegrationTest):
+    def environment(self):
+        # What AddressSanitizer keeps of freed memory would look like growth.
+        env = super().environment()
+        return dict(env, ASAN_OPTIONS=env.get('ASAN_OPTIONS', '') + ':quarantine_size_mb=8')
+
+    def begin_flood(self, kind):
+        """Ten thousand calls of somebody else."""
+        if os.geteuid() != 0:
+            self.skipTest('only root can let another user call')
+        with open(os.path.join(harness.HERE, 'flood.py'), encoding='utf-8') as f:
+            code = f.read()
+        flood = subprocess.Popen(['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '/usr/bin/python3',
+                                  '-c', code, f'{self.directory}/bus', '10000', kind], stdout=subprocess.PIPE,
+                                 text=True, cwd='/')
+        self.addCleanup(flood.stdout.close)
+        self.addCleanup(flood.kill)
+        self.assertEqual(flood.stdout.readline(), 'sending\n')
+        return flood
+
+    def memory(self):
+        with open(f'/proc/{self.daemon.process.pid}/status', encoding='utf-8') as f:
+            return next(int(line.split()[1]) for line in f if line.startswith('VmHWM:'))
+
+    def flooded(self, kind):
+        """Root is served meanwhile; returns what came of the flood."""
+        before = self.memory()
+        flood = self.begin_flood(kind)
+        path = self.client.apply_and_wait(fixtures.module())
+        n, *replies = flood.stdout.readline().split()
+        self.assertEqual((n, flood.wait(harness.TIMEOUT)), ('10000', 0))
+        self.client.patch(path, 'Remove')
+        self.assertEqual(self.client.manager('ListPatches'), [])
+        self.assertIsNone(self.daemon.process.poll())
+        # The queue of the connection itself holds what comes in while the kernel's view is read.
+        self.assertLess(self.memory() - before, 64 * 1024)
+        return dict(reply.split('=') for reply in replies)
+
+    def test_flood_of_calls_that_read(self):
+        self.assertEqual(self.flooded('reads'), {})
+
+    def test_flood_of_calls_that_change(self):
+        self.assertEqual(self.flooded('changes'), {})
+
+    def test_flood_with_replies(self):
+        replies = self.flooded('replies')
+        self.assertEqual(sum(int(n) for n in replies.values()), 10000)
+        # Most of them by the bus, which lets nobody wait for more than 128 replies.
+        self.assertGreater(int(replies.pop(harness.FREEDESKTOP_ERROR + 'LimitsExceeded', 0)), 0)
+        self.assertLessEqual(set(replies), {'done', harness.FREEDESKTOP_ERROR + 'AccessDenied',
+                                            harness.ERROR + 'NoSuchPatch', harness.ERROR + 'LimitsExceeded'})
 
 
 if __name__ == '__main__':

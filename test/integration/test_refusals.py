@@ -71,7 +71,7 @@ class Refusals(harness.IntegrationTest):
         self.assert_error('NoSuchPatch', self.client.manager, 'GetPatch', '(s)', 'lp_none')
         self.assert_error('NoSuchPatch', self.client.manager, 'GetPatch', '(s)', '')
         self.assert_error('NoSuchPatch', self.client.manager, 'GetPatch', '(s)', '../../etc/passwd')
-        self.assert_error('NoSuchPatch', self.client.manager, 'GetPatch', '(s)', 'x' * 100000)
+        self.assert_error('NoSuchPatch', self.client.manager, 'GetPatch', '(s)', 'x' * 60000)
         text = self.assert_error('NoSuchPatch', self.client.manager, 'GetPatch', '(s)', 'a\x1b[31m\u202eb')
         self.assertNotIn('\x1b', text)
         self.assertNotIn('\u202e', text)
