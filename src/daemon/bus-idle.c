@@ -23,6 +23,7 @@ struct BusIdle {
         sd_bus_slot *release;
         uint64_t timeout_usec;
         uint64_t last_call_usec; /* CLOCK_MONOTONIC */
+        uint64_t last_work_usec;
         bool released;
         bool (*busy)(void *userdata);
         void *userdata;
@@ -86,13 +87,16 @@ static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, vo
         BusIdle *idle = userdata;
         uint64_t now = now_usec(idle);
         bool busy = idle->busy(idle->userdata);
+        uint64_t idle_since;
 
         if (idle->released)
                 return busy ? rearm(idle, now + DRAIN_INTERVAL_USEC) : sd_event_exit(idle->event, EXIT_SUCCESS);
         if (busy)
-                return rearm(idle, now + idle->timeout_usec);
-        if (now - idle->last_call_usec < idle->timeout_usec)
-                return rearm(idle, idle->last_call_usec + idle->timeout_usec);
+                idle->last_work_usec = now;
+        /* Whoever has waited for the end of some work may have a question about it. */
+        idle_since = MAX(idle->last_call_usec, idle->last_work_usec);
+        if (now - idle_since < idle->timeout_usec)
+                return rearm(idle, idle_since + idle->timeout_usec);
         return begin_exit(idle);
 }
 

@@ -40,6 +40,7 @@ struct Bus {
         BusSubscriber *subscribers; /* list */
         BusRequest *requests; /* list: calls that wait for the core's answer */
 
+        uint64_t began_usec; /* CLOCK_MONOTONIC */
         uint64_t patches_refreshed_at; /* iterations of the event loop */
         uint64_t kernel_refreshed_at;
 

@@ -7,6 +7,11 @@
 
 #define ITERATION_NONE UINT64_MAX
 
+/* How long a process stays that has begun on a read-only state directory: without work, so that scripts do not meet
+ * StartLimitBurst= of the unit; and with something to watch. */
+#define READ_ONLY_IDLE_USEC (2 * USEC_PER_SEC)
+#define READ_ONLY_STAY_USEC (60 * USEC_PER_SEC)
+
 static bool iteration_is_new(Bus *bus, uint64_t *last) {
         uint64_t iteration;
 
@@ -36,13 +41,39 @@ static bool is_watching(const Bus *bus) {
         return bus->idle && !bus_idle_is_leaving(bus->idle) && manager_is_watching(bus->manager);
 }
 
+static bool has_work(const Bus *bus) {
+        return !bus->manager || !bus_queue_is_empty(bus->queue) || bus->requests || !manager_is_idle(bus->manager) ||
+               bus_polkit_is_busy(bus->polkit);
+}
+
+/* A file system that has become writable is seen by the next process only. So this one leaves as soon as it can: its
+ * jobs are not kept readable, since their ends have been announced with the reasons; and what it stays for otherwise
+ * goes on with the next one, which livepatch-settle.path starts, or a subscriber that sees the name come back. That is
+ * no use before a write has failed, and not worth more than one start a minute. */
+static bool is_needed_read_only(const Bus *bus) {
+        uint64_t now = 0;
+
+        if (!bus->subscribers && !is_watching(bus))
+                return false;
+        (void) sd_event_now(bus->event, CLOCK_MONOTONIC, &now);
+        return !manager_has_failed_to_write(bus->manager) || now - bus->began_usec < READ_ONLY_STAY_USEC;
+}
+
 /* A job that has ended keeps the daemon as long as its object is promised to be readable (JOB_RETENTION_USEC). */
 static bool is_busy(void *userdata) {
         const Bus *bus = userdata;
 
-        return !bus->manager || !bus_queue_is_empty(bus->queue) || bus->requests || bus->subscribers ||
-               !manager_is_idle(bus->manager) || manager_n_jobs(bus->manager) > 0 ||
-               bus_polkit_is_busy(bus->polkit) || is_watching(bus);
+        if (has_work(bus))
+                return true;
+        if (manager_began_read_only(bus->manager))
+                return is_needed_read_only(bus);
+        return bus->subscribers || manager_n_jobs(bus->manager) > 0 || is_watching(bus);
+}
+
+static uint64_t idle_usec(const Bus *bus) {
+        uint64_t usec = manager_config(bus->manager)->exit_idle_usec;
+
+        return manager_began_read_only(bus->manager) ? MIN(usec, READ_ONLY_IDLE_USEC) : usec;
 }
 
 static int register_objects(Bus *bus) {
@@ -100,7 +131,7 @@ static int serve(Bus *bus) {
         r = bus_changes_init(bus);
         if (r < 0)
                 return r;
-        r = bus_idle_new(bus->bus, bus->event, config->exit_idle_usec, is_busy, bus, &bus->idle);
+        r = bus_idle_new(bus->bus, bus->event, idle_usec(bus), is_busy, bus, &bus->idle);
         if (r < 0)
                 return r;
         r = sd_bus_set_exit_on_disconnect(bus->bus, true);
@@ -147,6 +178,7 @@ int bus_new(sd_event *event, Manager *manager, int root_fd, Bus **ret, Failure *
                 .patches_refreshed_at = ITERATION_NONE,
                 .kernel_refreshed_at = ITERATION_NONE,
         };
+        (void) sd_event_now(event, CLOCK_MONOTONIC, &bus->began_usec);
         r = sd_bus_open_system(&bus->bus);
         if (r < 0) {
                 errno = -r;

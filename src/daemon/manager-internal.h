@@ -51,6 +51,7 @@ struct Manager {
         void *observer_userdata;
         bool started; /* all that was known before is in the tables */
         bool stopping;
+        bool failed_to_write;
         bool reapplying_at_boot;
 };
 

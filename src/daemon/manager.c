@@ -321,6 +321,14 @@ bool manager_is_idle(const Manager *manager) {
         return manager->n_requests == 0 && worker_is_idle(manager->disk) && worker_is_idle(manager->reader);
 }
 
+bool manager_began_read_only(const Manager *manager) {
+        return store_was_read_only(manager->store);
+}
+
+bool manager_has_failed_to_write(const Manager *manager) {
+        return manager->failed_to_write;
+}
+
 /* ---- Life -------------------------------------------------------------------------------------------------- */
 
 const Config *manager_config(const Manager *manager) {

@@ -66,6 +66,10 @@ Job *manager_find_job(const Manager *manager, uint32_t id);
 
 /* Nothing queued, running, or being read: the process may exit without a loss. */
 bool manager_is_idle(const Manager *manager);
+/* The state directory was read-only when this process began, and only the next one may see that it is not any more. */
+bool manager_began_read_only(const Manager *manager);
+/* Something could not be written that was to be. */
+bool manager_has_failed_to_write(const Manager *manager);
 /* A patch was loaded and its settle time is not over, or it has to be reverted: somebody has to stay, or come back. */
 bool manager_is_settling(const Manager *manager);
 /* One settles, or waits for its confirmation: somebody has to stay and watch, or come back. */

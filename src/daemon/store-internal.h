@@ -18,6 +18,7 @@ struct Store {
         int root_fd;
         int lock_fd;
         int run_fd; /* run/livepatch */
+        bool was_read_only;
 };
 
 /* "<sha256>.ko" */

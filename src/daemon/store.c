@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/statvfs.h>
 #include <time.h>
 
 #include "common/fd-util.h"
@@ -26,7 +27,7 @@ static const char *advice(int error) {
         case -EDQUOT:
                 return "Free some space there, then try again";
         case -EROFS:
-                return "Make the file system writable, then try again";
+                return "Make the file system writable, wait a few seconds for livepatchd to notice, then try again";
         case -EACCES:
         case -EPERM:
         case -EBADMSG:
@@ -187,6 +188,15 @@ static int take_lock(Store *store, uint64_t timeout_usec, Failure *f) {
         return 0;
 }
 
+/* fd: of the state directory, or why there is none. */
+static bool is_read_only(int fd) {
+        struct statvfs st;
+
+        if (fd < 0)
+                return fd == -EROFS;
+        return fstatvfs(fd, &st) >= 0 && (st.f_flag & ST_RDONLY);
+}
+
 int store_open(int root_fd, uint64_t lock_timeout_usec, Store **ret, Failure *f) {
         _cleanup_(store_closep) Store *store = calloc(1, sizeof(Store));
         Failure reason = {};
@@ -211,9 +221,14 @@ int store_open(int root_fd, uint64_t lock_timeout_usec, Store **ret, Failure *f)
                 return r;
         /* Tried again, and complained about, by whoever writes. */
         state_fd = store_open_state(store, true, NULL);
+        store->was_read_only = is_read_only(state_fd);
         safe_close(state_fd);
         *ret = TAKE_PTR(store);
         return 0;
+}
+
+bool store_was_read_only(const Store *store) {
+        return store->was_read_only;
 }
 
 Store *store_close(Store *store) {

@@ -25,6 +25,11 @@ typedef struct Store Store;
  * reads work as far as they can, writes fail with REFUSED_STORE_FAILED. */
 int store_open(int root_fd, uint64_t lock_timeout_usec, Store **ret, Failure *f);
 Store *store_close(Store *store);
+
+/* Whether the state directory was read-only when it was opened. What has a mount namespace of its own goes on to see it
+ * so when the file system is made writable: "mount -o remount" changes a mount of the caller's namespace alone, and
+ * each has its own flag (mount_namespaces(7), MS_REMOUNT in mount(2)). */
+bool store_was_read_only(const Store *store);
 DEFINE_CLEANUP(Store *, store_close)
 
 typedef struct RecordList {

@@ -263,6 +263,7 @@ static void transaction_done(void *context, bool canceled) {
         _cleanup_(transaction_freep) Transaction *t = context;
 
         if (!canceled && !t->manager->stopping) {
+                t->manager->failed_to_write |= t->failure.code == REFUSED_STORE_FAILED;
                 manager_take_guard(t->manager, t);
                 t->done(t->userdata, t);
         }

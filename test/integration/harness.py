@@ -297,10 +297,11 @@ class IntegrationTest(unittest.TestCase):
     def start_kernel(self):
         self.kernel = Process(os.path.join(self.directory, 'kernel.log'), FAKE_KERNELD, 'run', self.root)
 
-    def start(self, wait=True, **env):
-        """Starts the daemon, and makes self.client if there is none yet."""
+    def start(self, wait=True, wrapper=(), **env):
+        """Starts the daemon, and makes self.client if there is none yet. wrapper: a command that runs the one behind
+        it, in the same process."""
         self.n_daemons += 1
-        self.daemon = Process(os.path.join(self.directory, f'daemon-{self.n_daemons}.log'), DAEMON,
+        self.daemon = Process(os.path.join(self.directory, f'daemon-{self.n_daemons}.log'), *wrapper, DAEMON,
                               f'--root={self.root}', env=dict(self.environment(), **env))
         if not self.clients:
             self.client = self.new_client()
