@@ -303,7 +303,8 @@ class Hostile(harness.IntegrationTest):
         abuse()
         before = count()
         abuse()
-        self.assertLessEqual(count(), before)
+        # The last call's are closed after it was answered.
+        harness.wait_until(lambda: count() <= before, 'all are closed')
 
 
 class Flood(harness.IntegrationTest):
