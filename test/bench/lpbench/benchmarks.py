@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 from lpvm.livepatch import SIGNED
 
+from .completion import completion
 from .guest import DAEMON, NAMES, REAPPLY_UNIT, TOOLS, Guest, files, transitions
 from .measure import Sample, Side, render, show, table, take_turns
+from .stalls import blockers, stall
 
 DROP_IN = f"{REAPPLY_UNIT}.d/bench.conf"
 
@@ -217,4 +219,7 @@ BENCHMARKS = {
     "apply": apply,
     "memory": memory,
     "verify": verify,
+    "completion": completion,
+    "blockers": blockers,
+    "stall": stall,
 }

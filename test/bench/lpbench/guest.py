@@ -12,7 +12,7 @@ from lpvm.machine import Machine
 from .measure import Sample
 
 TOOLS = "/opt/bench"
-PROGRAMS = ("bare-load", "stopwatch", "verify-module")
+PROGRAMS = ("bare-load", "many-threads", "stopwatch", "verify-module")
 DAEMON = "/usr/lib/livepatch/livepatchd"
 REAPPLY_UNIT = "livepatch-reapply.service"
 NAMES = [f"lp_bench_{i}" for i in range(1, 9)]
