@@ -116,19 +116,9 @@ static int inspection_collect(Inspection *i, const Options *o, int root_fd) {
                 r = inspect_list_external(o, i->kernel->release, &external);
         if (r < 0)
                 return r;
-        subject = (PreflightSubject) {
-                .name = info->name,
-                .objects = info->objects,
-                .n_objects = info->n_objects,
-                .objects_known = info->objects_known,
-                .symbol_positions_known = true,
-                .replace = info->replace,
-                .signature_status = i->signature.status,
-                .signer = i->signature.signer,
-                .key_id = key_id,
-                .is_loaded = is_loaded(root_fd, info),
-                .external = external,
-        };
+        subject = preflight_subject_of_module(info, &i->signature, key_id);
+        subject.is_loaded = is_loaded(root_fd, info);
+        subject.external = external;
         return preflight_judge(&subject, &i->facts, i->kernel, &i->findings);
 }
 

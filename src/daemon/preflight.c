@@ -115,25 +115,12 @@ int preflight_findings(const Manager *manager, const PreflightFacts *facts, cons
                 r = list_installed(manager, facts, info->name, &installed, &n_installed);
         if (r < 0)
                 return r;
-        subject = (PreflightSubject) {
-                .name = info->name,
-                .objects = info->objects,
-                .n_objects = info->n_objects,
-                .objects_known = info->objects_known,
-                .symbol_positions_known = true,
-                .replace = info->replace,
-                .signature_status = module->signature->status,
-                .signer = module->signature->signer,
-                .key_id = module->key_id,
-                .is_loaded = is_loaded(manager, info),
-                .first = module->first,
-                .states_known = info->states_known,
-                .states = info->states,
-                .n_states = info->n_states,
-                .installed = installed,
-                .n_installed = n_installed,
-                .external = external,
-        };
+        subject = preflight_subject_of_module(info, module->signature, module->key_id);
+        subject.is_loaded = is_loaded(manager, info);
+        subject.first = module->first;
+        subject.installed = installed;
+        subject.n_installed = n_installed;
+        subject.external = external;
         return preflight_judge(&subject, facts, manager_kernel(manager), ret);
 }
 

@@ -249,6 +249,24 @@ static int judge_unknowns(Judgement *j) {
                              "file system: %s", text);
 }
 
+PreflightSubject preflight_subject_of_module(const ModuleInfo *info, const SignatureReport *signature,
+                                             const char *key_id) {
+        return (PreflightSubject) {
+                .name = info->name,
+                .objects = info->objects,
+                .n_objects = info->n_objects,
+                .objects_known = info->objects_known,
+                .symbol_positions_known = true,
+                .replace = info->replace,
+                .signature_status = signature->status,
+                .signer = signature->signer,
+                .key_id = key_id,
+                .states_known = info->states_known,
+                .states = info->states,
+                .n_states = info->n_states,
+        };
+}
+
 int preflight_judge(const PreflightSubject *subject, const PreflightFacts *facts, const KernelInfo *kernel,
                     FindingList *ret) {
         static int (*const parts[])(Judgement *) = {

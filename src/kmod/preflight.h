@@ -77,6 +77,10 @@ typedef struct PreflightSubject {
         char *const *external;   /* names of live patches that are not ours; NULL-terminated, or NULL */
 } PreflightSubject;
 
+/* What a module and its signature say of the subject; the rest is left empty. Borrows from both and from key_id. */
+PreflightSubject preflight_subject_of_module(const ModuleInfo *info, const SignatureReport *signature,
+                                             const char *key_id);
+
 /* Blockers come first, then warnings. Fails only when out of memory. */
 int preflight_judge(const PreflightSubject *subject, const PreflightFacts *facts, const KernelInfo *kernel,
                     FindingList *ret);
