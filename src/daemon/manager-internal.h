@@ -76,6 +76,12 @@ uint64_t manager_next_order(const Manager *manager);
 bool manager_is_this_kernel(const Manager *manager, const char *release);
 uint64_t now_realtime_usec(void);
 
+/* manager-ingest.c: the descriptor and the digest are borrowed. */
+IngestRequest manager_ingest_request(const Manager *manager, int fd);
+/* Of a module in the store. It was accepted when it was staged: a clock that is wrong early in the boot, or a
+ * certificate that has expired since, must not cost the machine its fixes. Revocation is checked all the same. */
+IngestRequest manager_ingest_stored(const Manager *manager, const PatchRecord *record, int fd, const char *sha256);
+
 /* manager-operations.c */
 /* The record of a patch that is applied and is to last; *ret is NULL when that is what is on record. */
 int manager_lasting_record(const Manager *manager, const Patch *patch, PatchRecord **ret);

@@ -118,14 +118,7 @@ static int prepare_item(const Manager *manager, const Patch *patch, PlanItem *it
         if (!item->sha256)
                 return -ENOMEM;
         item->fd = store_open_module(manager->store, patch->record, &item->failure);
-        item->ingest = (IngestRequest) {
-                .root_fd = manager->root_fd,
-                .fd = item->fd,
-                .size_max = manager->config->module_size_max,
-                .policy = manager->config->signature_policy,
-                .skip_validity = patch->record->signature_status == SIGNATURE_TRUSTED, /* as when it is reapplied */
-                .expected_sha256 = item->sha256,
-        };
+        item->ingest = manager_ingest_stored(manager, patch->record, item->fd, item->sha256);
         return 0;
 }
 

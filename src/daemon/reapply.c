@@ -104,17 +104,7 @@ static int preparation_new(Reapply *reapply, size_t index, Preparation **ret) {
         if (!p->sha256)
                 return -ENOMEM;
         p->fd = store_open_module(manager->store, patch->record, &p->failure);
-        p->request = (IngestRequest) {
-                .root_fd = manager->root_fd,
-                .fd = p->fd,
-                .keep_file = true,
-                .size_max = manager->config->module_size_max,
-                .policy = manager->config->signature_policy,
-                /* Accepted when it was staged: a clock that is wrong early in the boot, or a certificate that has
-                 * expired since, must not cost the machine its fixes. Revocation is checked all the same. */
-                .skip_validity = patch->record->signature_status == SIGNATURE_TRUSTED,
-                .expected_sha256 = p->sha256,
-        };
+        p->request = manager_ingest_stored(manager, patch->record, p->fd, p->sha256);
         *ret = TAKE_PTR(p);
         return 0;
 }

@@ -252,11 +252,6 @@ int request_submit(Request *request, Failure *f) {
         request->release = strdup(manager->kernel->release);
         if (!request->release)
                 return failure_oom(f);
-        request->ingest.root_fd = manager->root_fd;
-        request->ingest.fd = request->fd;
-        request->ingest.size_max = manager->config->module_size_max;
-        request->ingest.policy = manager->config->signature_policy;
-        request->ingest.expected_sha256 = request->sha256;
         /* Too large is not a matter of the caller's other modules: the reader says so. */
         r = check_requests(request, f);
         if (r == 0)
@@ -281,7 +276,13 @@ int request_new(Manager *manager, RequestKind kind, int fd, uid_t uid, Request *
                 safe_close(fd);
                 return -ENOMEM;
         }
-        *request = (Request) { .manager = manager, .kind = kind, .fd = fd, .uid = uid };
+        *request = (Request) {
+                .manager = manager,
+                .kind = kind,
+                .fd = fd,
+                .uid = uid,
+                .ingest = manager_ingest_request(manager, fd),
+        };
         *ret = request;
         return 0;
 }
@@ -358,8 +359,7 @@ int manager_apply(Manager *manager, const char *patch_id, const OperationOptions
         request->sha256 = strdup(patch->record->sha256);
         if (!request->patch_id || !request->sha256)
                 return failure_oom(f);
-        request->ingest.keep_file = true;
-        request->ingest.skip_validity = patch->record->signature_status == SIGNATURE_TRUSTED;
+        request->ingest = manager_ingest_stored(manager, patch->record, fd, request->sha256);
         r = request_submit(request, f);
         if (r == 0)
                 TAKE_PTR(request);

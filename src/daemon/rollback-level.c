@@ -111,14 +111,7 @@ static int item_fill(const Manager *manager, const Patch *patch, LevelItem *item
         item->fd = store_open_module(manager->store, patch->record, f);
         if (item->fd < 0)
                 return f->code ?: item->fd;
-        item->request = (IngestRequest) {
-                .root_fd = manager->root_fd,
-                .fd = item->fd,
-                .size_max = manager->config->module_size_max,
-                .policy = manager->config->signature_policy,
-                .skip_validity = patch->record->signature_status == SIGNATURE_TRUSTED, /* as when it is reapplied */
-                .expected_sha256 = item->sha256,
-        };
+        item->request = manager_ingest_stored(manager, patch->record, item->fd, item->sha256);
         return 0;
 }
 

@@ -43,13 +43,8 @@ static int vendor_new(Manager *manager, const char *name, Vendor **ret) {
         vendor->fd = store_open_vendor(manager->store, manager->kernel->release, name, &vendor->failure);
         if (vendor->fd < 0)
                 vendor->failure.code = vendor->failure.code ?: vendor->fd;
-        vendor->ingest = (IngestRequest) {
-                .root_fd = manager->root_fd,
-                .fd = vendor->fd,
-                .size_max = manager->config->module_size_max,
-                .policy = manager->config->signature_policy,
-                .skip_validity = true, /* installed with a package: judged by trust and revocation */
-        };
+        vendor->ingest = manager_ingest_request(manager, vendor->fd);
+        vendor->ingest.skip_validity = true; /* installed with a package: judged by trust and revocation */
         *ret = TAKE_PTR(vendor);
         return 0;
 }
