@@ -73,6 +73,9 @@ static void parse_superseded(RecordReader *reader, PatchRecord *record) {
         record_read_optional(reader, "sha256", sha256_text_is_valid, &entry.sha256);
         record_read_uint(reader, "order", INT64_MAX, &entry.order);
         record_read_bool(reader, "reapply", &entry.reapply);
+        entry.applied = true;
+        if (reader->error == 0 && json_object_get(reader->object, "applied")) /* an earlier version did not write it */
+                record_read_bool(reader, "applied", &entry.applied);
         if (reader->error == 0 && streq(entry.name, record->name))
                 record_reader_fail(reader, "supersedes", "names the patch itself");
         if (reader->error == 0 && superseded_list_append(&record->supersedes, &record->n_supersedes, &entry) < 0)
@@ -108,6 +111,7 @@ void record_format_level(RecordWriter *writer, const PatchRecord *record) {
                 record_write_text(&element, "sha256", entry->sha256);
                 record_write_uint(&element, "order", entry->order);
                 record_write_bool(&element, "reapply", entry->reapply);
+                record_write_bool(&element, "applied", entry->applied);
                 record_writer_append(writer, array, record_writer_finish(&element, writer));
         }
         record_write_json(writer, "supersedes", array);

@@ -21,6 +21,7 @@ typedef struct SupersededPatch {
         char *sha256;   /* NULL: something other than livepatchd had loaded it */
         uint64_t order; /* that it had then; with another one since, it has been applied anew */
         bool reapply;   /* what was wanted of the next boot */
+        bool applied;   /* it was in force just before; else it is from the list of an earlier load */
 } SupersededPatch;
 
 /* One staged build of one patch: var/lib/livepatch/patches/<release>/<name>/manifest.json. Plain values; strings

@@ -168,7 +168,7 @@ static int compare_entries(const void *a, const void *b) {
 static int add_applied(const Patch *patch, const PatchRecord *before, PatchRecord *record) {
         const SupersededPatch *entry = find_entry(before, patch->name);
         bool ours = patch->record && patch_is_ours(patch);
-        SupersededPatch new = { .name = patch->name };
+        SupersededPatch new = { .name = patch->name, .applied = true };
 
         if (ours) {
                 new.sha256 = patch->record->sha256;
@@ -177,6 +177,15 @@ static int add_applied(const Patch *patch, const PatchRecord *before, PatchRecor
                 if (entry && supersede_entry_is_of(entry, patch))
                         new.reapply |= entry->reapply;
         }
+        return superseded_list_append(&record->supersedes, &record->n_supersedes, &new);
+}
+
+/* What was superseded before is below this one, too. If that was for this boot only, and this one is loaded once more,
+ * it is what was in force just before. */
+static int add_former(const PatchRecord *before, const SupersededPatch *entry, PatchRecord *record) {
+        SupersededPatch new = *entry; /* shares its strings */
+
+        new.applied = entry->applied && before->transient_boot_id;
         return superseded_list_append(&record->supersedes, &record->n_supersedes, &new);
 }
 
@@ -192,8 +201,7 @@ int supersede_capture(const Manager *manager, const Patch *patch, PatchRecord *r
                         r = add_applied(manager->patches[i], before, record);
         for (size_t i = 0; before && i < before->n_supersedes && r >= 0; i++)
                 if (!find_entry(record, before->supersedes[i].name))
-                        r = superseded_list_append(&record->supersedes, &record->n_supersedes,
-                                                   &before->supersedes[i]);
+                        r = add_former(before, &before->supersedes[i], record);
         if (r < 0 || record->n_supersedes == 0)
                 return r;
         qsort(record->supersedes, record->n_supersedes, sizeof(SupersededPatch), compare_entries);
