@@ -3,12 +3,15 @@
  *
  *     Apply(confirm-within) -> in transition -> waits -> Confirm()  -> lasts
  *                                                 |
- *                                                 +--> time is over -> an ordinary revert -> as it was before
+ *                                                 +--> time is over -> revert, or rollback -> as it was before
  *
  * While it waits, the manifest says nothing that a boot would follow (transient_boot_id, record.h), so that a crash or
  * a reboot counts as not confirmed; the time until which it waits is in the runtime record, so that another process
  * goes on where this one was killed. It is one of CLOCK_BOOTTIME: setting the clock does not move it, and a suspended
- * machine is one that nobody can log in to, for which this is made. */
+ * machine is one that nobody can log in to, for which this is made.
+ *
+ * A cumulative patch supersedes others only for this boot while it waits (supersede.h): they are still wanted at the
+ * next one, and a rollback brings them back. To confirm it makes that last. */
 
 #include <string.h>
 #include <time.h>
@@ -76,31 +79,6 @@ bool manager_has_unconfirmed(const Manager *manager) {
         return false;
 }
 
-/* ---- Before the apply -------------------------------------------------------------------------------------- */
-
-/* What it replaces would be unloaded, and could not come back by a revert. */
-int confirm_check_apply(const Manager *manager, const Candidate *candidate, Failure *f) {
-        if (candidate->info->replace != TRISTATE_YES)
-                return 0;
-        for (size_t i = 0; i < manager->n_patches; i++) {
-                const Patch *other = manager->patches[i];
-
-                if (other->klp && !streq(other->name, candidate->info->name))
-                        return failure_set(f, REFUSED_CONFLICT,
-                                           "'%s' is cumulative and would replace '%s', which reverting it does not "
-                                           "bring back, so that it cannot be applied on condition. Nothing was "
-                                           "changed. Apply it without --confirm-within=, or revert '%s' before",
-                                           candidate->info->name, other->id, other->id);
-        }
-        return 0;
-}
-
-int confirm_refuse_again(const Patch *patch, Failure *f) {
-        return failure_set(f, REFUSED_ALREADY_APPLIED,
-                           "'%s' is applied already, and waits for its confirmation. Nothing was changed: it is "
-                           "reverted unless 'livepatchctl confirm %s' makes it stay", patch->name, patch->id);
-}
-
 /* ---- When the time is over --------------------------------------------------------------------------------- */
 
 /* CLOCK_BOOTTIME. */
@@ -115,9 +93,19 @@ static uint64_t next_look(Patch *patch, uint64_t now) {
         return MAX(runtime->confirm_deadline, patch->confirm_again_at);
 }
 
+/* What the list of a record that lasts has was not in force when this one was applied. */
+bool confirm_has_superseded(const Patch *patch) {
+        const PatchRecord *record = patch->record;
+
+        for (size_t i = 0; record && record->transient_boot_id && i < record->n_supersedes; i++)
+                if (record->supersedes[i].applied)
+                        return true;
+        return false;
+}
+
 static void revert(Manager *manager, Patch *patch, uint64_t now) {
         JobParameters parameters = {
-                .type = JOB_REVERT,
+                .type = confirm_has_superseded(patch) ? JOB_ROLLBACK : JOB_REVERT,
                 .patch_id = patch->id,
                 .uid = patch->runtime->applied_by,
                 .options = {

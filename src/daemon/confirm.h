@@ -13,8 +13,11 @@ void confirm_begin(RuntimeRecord *runtime, uint64_t within_usec, bool for_this_b
 /* The record of a patch whose time is over, and that is not applied any more. */
 int confirm_note_expired(RuntimeRecord *runtime, const char *patch_id);
 
-/* May this be applied on condition, as things are now? */
-int confirm_check_apply(const Manager *manager, const Candidate *candidate, Failure *f);
+/* Whether its own apply has taken the place of others, which come back with its end. */
+bool confirm_has_superseded(const Patch *patch);
+
+/* confirm-check.c: may this be applied, on condition or without, as things are now? */
+int confirm_check_apply(const Manager *manager, const Candidate *candidate, bool on_condition, Failure *f);
 /* The answer to whoever applies once more what waits for its confirmation. */
 int confirm_refuse_again(const Patch *patch, Failure *f);
 

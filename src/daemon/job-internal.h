@@ -26,6 +26,7 @@ struct Job {
         double progress;
 
         Candidate *candidate; /* of an apply, until its operation takes it */
+        bool may_replace;     /* that candidate, what is applied */
         Operation *operation; /* what runs now */
         Reapply *reapply;     /* of a reapply */
         Rollback *rollback;   /* of a rollback */

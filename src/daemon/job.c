@@ -331,6 +331,7 @@ int job_enqueue(Manager *manager, const JobParameters *parameters, Job **ret, Fa
         if (job_new(manager, parameters, &job) < 0)
                 return failure_oom(f);
         job->candidate = parameters->candidate;
+        job->may_replace = job->candidate && job->candidate->info->replace != TRISTATE_NO;
         job->bytes = job->candidate ? module_image_size(job->candidate->image) : 0;
         job->id = ++manager->last_job_id;
         manager->jobs[manager->n_jobs++] = job;

@@ -52,14 +52,15 @@ static void log_reverted(const Operation *operation, bool left_loaded) {
                 {},
         };
 
-        if (operation->type == JOB_ROLLBACK)
+        if (operation->options.expired)
+                log_event(LOG_WARNING, LP_MESSAGE_NOT_CONFIRMED, fields,
+                          "Reverted '%s' on kernel %s, because nobody confirmed it in time%s%s", operation->name,
+                          operation->release,
+                          operation->type == JOB_ROLLBACK ? ": what it had superseded is applied again" : "", kept);
+        else if (operation->type == JOB_ROLLBACK)
                 log_event(LOG_NOTICE, LP_MESSAGE_ROLLED_BACK, fields,
                           "Rolled back '%s' on kernel %s: what it had superseded is applied again", operation->name,
                           operation->release);
-        else if (operation->options.expired)
-                log_event(LOG_WARNING, LP_MESSAGE_NOT_CONFIRMED, fields,
-                          "Reverted '%s' on kernel %s, because nobody confirmed it in time%s", operation->name,
-                          operation->release, kept);
         else
                 log_event(left_loaded ? LOG_WARNING : LOG_NOTICE, removed ? LP_MESSAGE_REMOVED : LP_MESSAGE_REVERTED,
                           fields, "%s '%s' %s kernel %s%s", removed ? "Removed" : "Reverted", operation->name,

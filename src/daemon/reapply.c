@@ -284,7 +284,9 @@ static int apply_prepared(Reapply *reapply, const Patch *patch, Candidate *candi
                 .uid = reapply->job->uid,
                 .options = {
                         /* What is of this boot only stays so, and so does what stands in for another one. */
-                        .runtime = patch->record->transient_boot_id || !patch->record->reapply,
+                        .runtime = patch_is_unconfirmed(patch) ?
+                                           patch->runtime->confirm_runtime :
+                                           patch->record->transient_boot_id || !patch->record->reapply,
                         /* And what waits for its confirmation does so, from the beginning. */
                         .confirm_within_usec = patch->runtime ? patch->runtime->confirm_within : 0,
                 },

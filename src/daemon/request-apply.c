@@ -123,8 +123,8 @@ static int judge_build(Request *request, const Patch *patch) {
                 return refuse_another_build(request, patch);
         if (!patch->job && patch_is_kept_by_kernel(patch))
                 return refuse_kept(request, patch);
-        return request->options.confirm_within_usec == 0 ? 0 :
-                       confirm_check_apply(request->manager, request->candidate, &request->failure);
+        return confirm_check_apply(request->manager, request->candidate, request->options.confirm_within_usec != 0,
+                                   &request->failure);
 }
 
 int request_judge_apply(Request *request) {
@@ -144,7 +144,9 @@ int request_judge_apply(Request *request) {
                                    "The file on record as '%s' holds the module '%s'. It was not loaded. Remove the "
                                    "patch and apply the right file", request->patch_id, info->name);
         patch = manager_patch_by_id(manager, info->name);
-        if (patch)
+        if (request->options.confirm_within_usec != 0) /* what it would replace is looked at, too */
+                manager_refresh_patches(manager);
+        else if (patch)
                 manager_refresh_patch(manager, patch);
         patch = manager_patch_by_id(manager, info->name);
         if (!patch || !patch->klp) {

@@ -83,8 +83,11 @@ static void reading_done(void *context, bool canceled) {
 /* What an earlier process has loaded of the level already. */
 static int list_applied(Rollback *rollback, const Patch *patch) {
         for (size_t i = 0; i < patch->record->n_supersedes; i++) {
-                const Patch *other = manager_patch_by_id(rollback->manager, patch->record->supersedes[i].name);
+                const SupersededPatch *entry = &patch->record->supersedes[i];
+                const Patch *other = manager_patch_by_id(rollback->manager, entry->name);
 
+                if (rollback->job->options.expired && !entry->applied)
+                        continue;
                 if (other && other->klp && strv_append(&rollback->applied, other->id) < 0)
                         return -ENOMEM;
         }
@@ -98,7 +101,7 @@ static int start_reading(Rollback *rollback, const Patch *patch, Failure *f) {
         if (!reading)
                 return failure_oom(f);
         reading->rollback = rollback;
-        r = level_list(rollback->manager, patch, &reading->level, f);
+        r = level_list(rollback->manager, patch, rollback->job->options.expired, &reading->level, f);
         if (r == 0 && worker_submit(rollback->manager->reader, reading_run, reading_done, reading) < 0)
                 r = failure_oom(f);
         if (r != 0) {
@@ -109,6 +112,20 @@ static int start_reading(Rollback *rollback, const Patch *patch, Failure *f) {
         return 0;
 }
 
+/* An earlier process came to the end of it, or almost: only the module, and the records, may be left. */
+static bool is_almost_done(const Rollback *rollback, const Patch *patch) {
+        const PatchRecord *record = patch->record;
+
+        if (!rollback->job->resumed || patch->klp)
+                return false;
+        if (!record)
+                return true;
+        /* The record that was of this boot only has been taken back. */
+        if (rollback->job->options.expired)
+                return !record->transient_boot_id;
+        return record->rolled_back || record->n_supersedes == 0;
+}
+
 int rollback_begin(Rollback *rollback) {
         _cleanup_failure_ Failure failure = {};
         const Patch *patch;
@@ -116,16 +133,17 @@ int rollback_begin(Rollback *rollback) {
 
         manager_refresh_patches(rollback->manager);
         patch = rollback_present(rollback);
-        if (!patch || !patch->record)
+        if (!patch)
+                return -ENOENT;
+        if (is_almost_done(rollback, patch)) {
+                rollback_proceed_later(rollback);
+                return 0;
+        }
+        if (!patch->record)
                 return -ENOENT;
         r = rollback->job->resumed ? list_applied(rollback, patch) : 0;
         if (r < 0)
                 return r;
-        /* An earlier process came to the end of it, or almost: only the module, and the records, may be left. */
-        if (rollback->job->resumed && !patch->klp && (patch->record->rolled_back || patch->record->n_supersedes == 0)) {
-                rollback_proceed_later(rollback);
-                return 0;
-        }
         r = rollback->job->resumed ? 0 : rollback_check(rollback->manager, patch, &failure);
         if (r == 0)
                 r = start_reading(rollback, patch, &failure);

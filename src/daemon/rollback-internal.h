@@ -25,16 +25,20 @@ typedef struct Level {
         LevelItem *items; /* in the order of loading */
         size_t n_items;
         LevelItem present; /* the patch that is left: to put it back */
+        bool partly;       /* it is left in any case: what is of no use is left out */
+        Failure left_out;  /* why the first one was; names the patch */
         Failure failure;   /* of reading; names the patch */
 } Level;
 
 void level_done(Level *level);
-/* What a rollback of the patch has to load; opens the files. 0, a refusal, or negative errno. */
-int level_list(const Manager *manager, const Patch *patch, Level *ret, Failure *f);
+/* What a rollback of the patch has to load; opens the files. partly: of what it has replaced just now, and as much as
+ * there is. 0, a refusal, or negative errno. */
+int level_list(const Manager *manager, const Patch *patch, bool partly, Level *ret, Failure *f);
 /* On a thread: level->failure. */
 void level_read(Level *level);
-/* By the kernel's facts and the patches of now. */
-int level_judge(const Manager *manager, const Level *level, Failure *f);
+/* By the kernel's facts and the patches of now. What is left out has no candidate any more. */
+int level_judge(const Manager *manager, Level *level, Failure *f);
+void level_leave_out(Level *level, Failure *why);
 
 /* ---- The steps --------------------------------------------------------------------------------------------- */
 

@@ -20,6 +20,7 @@ void level_done(Level *level) {
         free(level->items);
         if (level->present.patch_id)
                 item_done(&level->present);
+        failure_done(&level->left_out);
         failure_done(&level->failure);
         free(level->release);
         *level = (Level) {};
@@ -117,31 +118,61 @@ static int item_fill(const Manager *manager, const Patch *patch, LevelItem *item
 
 static int level_add(const Manager *manager, const Patch *patch, Level *level, Failure *f) {
         LevelItem *grown = reallocarray(level->items, level->n_items + 1, sizeof(LevelItem));
+        int r;
 
         if (!grown)
                 return failure_oom(f);
         level->items = grown;
-        return item_fill(manager, patch, &level->items[level->n_items++], f);
+        r = item_fill(manager, patch, &grown[level->n_items], f);
+        if (r == 0)
+                level->n_items++;
+        else
+                item_done(&grown[level->n_items]);
+        return r;
 }
 
-int level_list(const Manager *manager, const Patch *patch, Level *ret, Failure *f) {
+void level_leave_out(Level *level, Failure *why) {
+        if (level->left_out.code == 0)
+                (void) failure_move(&level->left_out, why);
+        failure_done(why);
+}
+
+/* Whether the level can do without what has failed. */
+static bool does_without(Level *level, int error, Failure *why) {
+        if (!level->partly || error == -ENOMEM)
+                return false;
+        level_leave_out(level, why);
+        return true;
+}
+
+static int level_take(const Manager *manager, const SupersededPatch *entry, Level *level, bool *replaces, Failure *f) {
+        const Patch *patch = manager_patch_by_id(manager, entry->name);
+        int r = check_entry(manager, entry, f);
+
+        if (r != 0)
+                return r;
+        *replaces |= is_cumulative(patch->record);
+        return patch->klp && patch->klp->enabled && patch_is_ours(patch) ? 0 : level_add(manager, patch, level, f);
+}
+
+int level_list(const Manager *manager, const Patch *patch, bool partly, Level *ret, Failure *f) {
         const PatchRecord *record = patch->record;
         bool replaces = false;
         int r = 0;
 
-        *ret = (Level) { .root_fd = manager->root_fd, .release = strdup(manager->kernel->release) };
+        *ret = (Level) { .root_fd = manager->root_fd, .release = strdup(manager->kernel->release), .partly = partly };
         if (!ret->release)
                 return failure_oom(f);
         for (size_t i = 0; r == 0 && i < record->n_supersedes; i++) {
-                const Patch *other = manager_patch_by_id(manager, record->supersedes[i].name);
+                const SupersededPatch *entry = &record->supersedes[i];
 
-                r = check_entry(manager, &record->supersedes[i], f);
-                if (r == 0)
-                        replaces |= is_cumulative(other->record);
-                if (r == 0 && !(other->klp && other->klp->enabled && patch_is_ours(other)))
-                        r = level_add(manager, other, ret, f);
+                if (partly && !entry->applied)
+                        continue;
+                r = level_take(manager, entry, ret, &replaces, f);
+                if (r != 0 && does_without(ret, r, f))
+                        r = 0;
         }
-        if (r == 0 && replaces)
+        if (r == 0 && replaces && !partly)
                 r = item_fill(manager, patch, &ret->present, f);
         return r;
 }
@@ -162,26 +193,44 @@ static int item_read(const Level *level, LevelItem *item, Failure *f) {
 void level_read(Level *level) {
         int r = 0;
 
-        for (size_t i = 0; r == 0 && i < level->n_items; i++)
+        for (size_t i = 0; r == 0 && i < level->n_items; i++) {
                 r = item_read(level, &level->items[i], &level->failure);
+                if (r == 0 || !does_without(level, r, &level->failure))
+                        continue;
+                level->items[i].candidate = candidate_free(level->items[i].candidate);
+                r = 0;
+        }
         if (r == 0 && level->present.patch_id)
                 r = item_read(level, &level->present, &level->failure);
         level->failure.code = r;
 }
 
 /* Of the patches behind a cumulative one, the kernel's state then is not the one of now. */
-int level_judge(const Manager *manager, const Level *level, Failure *f) {
+static int judge_item(const Manager *manager, const Level *level, size_t i, Failure *f) {
+        const LevelItem *item = &level->items[i];
         int r = policy_check_kernel(manager->kernel, f);
 
-        for (size_t i = 0; r == 0 && i < level->n_items; i++) {
-                const LevelItem *item = &level->items[i];
-
+        if (r == 0)
                 r = policy_check_module(manager->kernel, item->candidate->info, f);
-                if (r == 0 && !streq(item->candidate->info->name, item->patch_id))
-                        r = failure_set(f, REFUSED_MALFORMED_MODULE, "The file of '%s' holds the module '%s'",
-                                        item->patch_id, item->candidate->info->name);
-                if (r == 0 && (i == 0 || !level->items[0].cumulative))
-                        r = preflight_check(manager, &item->preflight, f);
+        if (r == 0 && !streq(item->candidate->info->name, item->patch_id))
+                r = failure_set(f, REFUSED_MALFORMED_MODULE, "The file of '%s' holds the module '%s'", item->patch_id,
+                                item->candidate->info->name);
+        if (r == 0 && (i == 0 || !level->items[0].cumulative))
+                r = preflight_check(manager, &item->preflight, f);
+        return r;
+}
+
+int level_judge(const Manager *manager, Level *level, Failure *f) {
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < level->n_items; i++) {
+                if (!level->items[i].candidate)
+                        continue;
+                r = judge_item(manager, level, i, f);
+                if (r == 0 || !does_without(level, r, f))
+                        continue;
+                level->items[i].candidate = candidate_free(level->items[i].candidate);
+                r = 0;
         }
         return r;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Returning to the level before a cumulative patch: one operation after the other, or all of them back. */
 
+#include "common/log.h"
 #include "common/string-util.h"
 #include "daemon/job-internal.h"
 #include "daemon/operation.h"
@@ -71,6 +72,12 @@ static int pending_note(const Rollback *rollback, bool pending, RuntimeRecord **
         note->pending_type = JOB_ROLLBACK;
         note->pending_options = rollback->job->options;
         note->pending_by = rollback->job->uid;
+        if (before) {
+                note->confirm_within = before->confirm_within;
+                note->confirm_deadline = before->confirm_deadline;
+                note->confirm_runtime = before->confirm_runtime;
+                note->confirm_expired = pending && rollback->job->options.expired;
+        }
         *ret = TAKE_PTR(note);
         return 0;
 }
@@ -126,24 +133,40 @@ static void on_undone(void *userdata, JobResult result, const Failure *failure) 
         rollback_proceed_later(rollback);
 }
 
+/* What the job is told is about the present patch. A step on another one is for this boot, and without a condition. */
+static OperationOptions options_of(const Rollback *rollback, JobType type, const char *patch_id) {
+        const Patch *patch = streq(patch_id, rollback->patch_id) ? rollback_present(rollback) : NULL;
+        OperationOptions options = rollback->job->options;
+
+        if (type == JOB_ROLLBACK)
+                return options;
+        options.runtime = true;
+        options.expired = false;
+        options.confirm_within_usec = 0;
+        if (patch && patch_is_unconfirmed(patch)) { /* put back, it waits as before */
+                options.confirm_within_usec = patch->runtime->confirm_within;
+                options.runtime = patch->runtime->confirm_runtime;
+        }
+        if (rollback->undoing) { /* what was there before is waited for */
+                options.on_stall_given = true;
+                options.on_stall = ON_STALL_WAIT;
+        }
+        return options;
+}
+
 static int start(Rollback *rollback, JobType type, const char *patch_id, Candidate *candidate, OperationEnd end) {
         OperationParameters parameters = {
                 .type = type,
                 .job = rollback->job,
                 .patch_id = patch_id,
                 .uid = rollback->job->uid,
-                .options = rollback->job->options,
+                .options = options_of(rollback, type, patch_id),
                 .keep_record = type != JOB_ROLLBACK,
                 .candidate = candidate,
                 .end = end,
                 .userdata = rollback,
         };
 
-        parameters.options.runtime |= type != JOB_ROLLBACK;
-        if (rollback->undoing) /* what was there before is waited for */
-                parameters.options.on_stall_given = true;
-        if (rollback->undoing)
-                parameters.options.on_stall = ON_STALL_WAIT;
         return operation_start(rollback->manager, &parameters, &rollback->operation);
 }
 
@@ -167,6 +190,20 @@ static int undo_next(Rollback *rollback) {
 
 /* ---- Forth ------------------------------------------------------------------------------------------------- */
 
+/* It is not there any more, which counts; but not all of the level may be. */
+static void end_left(Rollback *rollback) {
+        const Failure *why = &rollback->level.left_out;
+
+        rollback->result = why->code == 0 ? JOB_RESULT_DONE : JOB_RESULT_FAILED;
+        if (why->code == 0)
+                return;
+        (void) failure_set(&rollback->failure, why->code, "'%s' was reverted, because nobody confirmed it in time, but "
+                           "not all that it had replaced could be applied again, and that protects no more. %s",
+                           rollback->patch_id, failure_text(why));
+        log_warning("%s", failure_text(&rollback->failure));
+        (void) manager_add_problem(rollback->manager, "%s", failure_text(&rollback->failure));
+}
+
 static void on_left(void *userdata, JobResult result, const Failure *failure) {
         Rollback *rollback = userdata;
         _cleanup_failure_ Failure why = {};
@@ -176,7 +213,7 @@ static void on_left(void *userdata, JobResult result, const Failure *failure) {
         rollback->operation = operation_free(rollback->operation);
         manager_refresh_patches(rollback->manager);
         if (result == JOB_RESULT_DONE) {
-                rollback->result = JOB_RESULT_DONE;
+                end_left(rollback);
                 return supersede_settle(rollback->manager, on_settled, rollback);
         }
         if (rollback_present(rollback) && rollback_present(rollback)->klp)
@@ -195,9 +232,12 @@ static void on_loaded(void *userdata, JobResult result, const Failure *failure) 
                 (void) failure_copy(&why, failure);
         rollback->operation = operation_free(rollback->operation);
         manager_refresh_patches(rollback->manager);
-        if (result != JOB_RESULT_DONE)
+        if (result == JOB_RESULT_DONE)
+                (void) strv_append(&rollback->applied, rollback->level.items[rollback->current].patch_id);
+        else if (rollback->level.partly && !rollback->canceled)
+                level_leave_out(&rollback->level, &why);
+        else
                 return rollback_undo(rollback, result, &why);
-        (void) strv_append(&rollback->applied, rollback->level.items[rollback->current].patch_id);
         rollback->current++;
         rollback->job->progress = (double) rollback->current / (double) (rollback->level.n_items + 1);
         job_changed(rollback->job);
@@ -213,6 +253,8 @@ static int forth_next(Rollback *rollback) {
                 rollback_undo(rollback, JOB_RESULT_CANCELED, &canceled);
                 return 0;
         }
+        while (rollback->current < rollback->level.n_items && !rollback->level.items[rollback->current].candidate)
+                rollback->current++;
         if (rollback->current >= rollback->level.n_items) {
                 rollback->leaving = true;
                 return start(rollback, JOB_ROLLBACK, rollback->patch_id, NULL, on_left);

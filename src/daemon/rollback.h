@@ -7,6 +7,9 @@
  * present patch says "rolled_back" (supersede.h). Before that, a boot applies the present level, and after it the
  * former one. When anything fails on the way, the present level is put back as it was.
  *
+ * What nobody has confirmed (confirm.h) leaves in the same way, but in any case: as much of the former level comes back
+ * as can, and there is nothing to commit, since its record was of this boot only.
+ *
  * An earlier process is gone on from: what of the level is applied already is not applied again. */
 #pragma once
 

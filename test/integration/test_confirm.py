@@ -121,13 +121,53 @@ class Confirm(harness.IntegrationTest):
         for name in ['', 'lp_one', '../lp_one', 'a/b', '@', 'x' * 10000, '\x1b[2J', 'lp_one@']:
             self.assert_error('NoSuchPatch', self.confirm, name)
 
-    def test_not_where_others_would_be_replaced(self):
-        self.client.apply_and_wait(fixtures.module(name='lp_two'))
+    def apply_replacing(self, seconds):
+        """Over lp_two, which lasts."""
+        other = self.client.apply_and_wait(fixtures.module(name='lp_two', build=2))
+        with harness.memory_file(fixtures.module(replace=True)) as f:
+            job = self.client.manager('Apply', '(ha{sv})', 0, self.options(seconds), fds=[f.fileno()])
+        self.assertEqual(self.client.wait_job(job)['Result'], 'done')
+        self.assertEqual(self.client.state(other), 'superseded')
+        self.assertIs(self.client.get(other, harness.PATCH, 'Reapply'), True)
+        return other
+
+    def test_what_was_replaced_comes_back(self):
+        other = self.apply_replacing(1.5)
+        removed = self.wait_signal('JobRemoved', count=3)
+        self.assertEqual([r[3][2] for r in removed], ['done'] * 3)
+        harness.wait_until(lambda: self.client.state(other) == 'applied', 'it is applied again')
+        harness.wait_until(lambda: not self.exists('sys/module/lp_one'), 'the other one is unloaded')
+        self.assertEqual([p['Name'] for p in self.client.manager('ListPatches')], ['lp_two'])
+        self.assertIs(self.client.get(other, harness.PATCH, 'Reapply'), True)
+        self.assertIn('what it had superseded is applied again', self.daemon.text())
+
+    def test_killed_before_it_comes_back(self):
+        other = self.apply_replacing(1)
+        self.stop_daemon(signal.SIGKILL)
+        time.sleep(1.5)
+        self.start()
+        harness.wait_until(lambda: self.client.state(other) == 'applied', 'it is applied again')
+        harness.wait_until(lambda: not self.exists('sys/module/lp_one'), 'the other one is unloaded')
+
+    def test_confirmed_it_supersedes(self):
+        other = self.apply_replacing(3600)
+        with harness.memory_file(fixtures.module(name='lp_three', build=3)) as f:
+            text = self.assert_error('Conflict', self.client.manager, 'Apply', '(ha{sv})', 0, {}, fds=[f.fileno()])
+        self.assertIn('livepatchctl confirm lp_one', text)
+        self.confirm()
+        harness.wait_until(lambda: not self.client.get(other, harness.PATCH, 'Reapply'), 'it is superseded for good')
+        self.assertEqual(self.client.state(other), 'superseded')
+
+    def test_not_where_strangers_would_be_replaced(self):
+        with open(self.path('lp_two.ko'), 'wb') as f:
+            f.write(fixtures.module(name='lp_two', build=2))
+        self.kernel_tool('load', self.root, self.path('lp_two.ko'))
+        harness.wait_until(lambda: self.client.manager('ListPatches'), 'it is seen')
         with harness.memory_file(fixtures.module(replace=True)) as f:
             text = self.assert_error('Conflict', self.client.manager, 'Apply', '(ha{sv})', 0, self.options(60),
                                      fds=[f.fileno()])
         self.assertIn("would replace 'lp_two'", text)
-        self.assertEqual(self.inserted(), ['lp_two'])
+        self.assertFalse(self.exists('sys/module/lp_one'))
 
     def test_others_may_not(self):
         self.apply(3600)

@@ -26,6 +26,8 @@ typedef struct Story {
         void (*check)(Rig *rig);
         /* What the next boot finds on record of lp_one (NULL: nothing), if the power failed instead. */
         void (*check_boot)(const PatchRecord *record);
+        /* It, or the patch that may take its place, is in the kernel all the time; then both may be on record. */
+        const char *instead;
 } Story;
 
 /* ---- Running a story --------------------------------------------------------------------------------------- */
@@ -62,6 +64,27 @@ static bool run_until(const Story *story, Rig *rig, unsigned call) {
         return WEXITSTATUS(status) != EXIT_SUCCESS;
 }
 
+static const PatchRecord *find(const RecordList *list, const char *name) {
+        for (size_t i = 0; name && i < list->n; i++)
+                if (streq(list->records[i]->name, name))
+                        return list->records[i];
+        return NULL;
+}
+
+/* Whoever is wanted at boot, somebody is: what is superseded for good is so by somebody who lasts. */
+static void check_level(const Story *story, const RecordList *list) {
+        const PatchRecord *below = find(list, "lp_one"), *above = find(list, story->instead);
+
+        if (!story->instead)
+                return;
+        ASSERT_NOT_NULL(below);
+        ASSERT_TRUE(below->reapply || (above && above->reapply));
+        if (above && above->reapply) {
+                ASSERT_EQ(above->n_supersedes, 1);
+                ASSERT_STREQ(above->supersedes[0].name, "lp_one");
+        }
+}
+
 /* The store as another boot reads it; nothing of this one's /run is in it. */
 static void check_boot(const Story *story, const Rig *rig) {
         _cleanup_(store_closep) Store *store = NULL;
@@ -73,10 +96,11 @@ static void check_boot(const Story *story, const Rig *rig) {
         ASSERT_EQ(store_open(copy.root_fd, 0, &store, NULL), 0);
         ASSERT_EQ(store_load(store, ANOTHER_BOOT, &list, &problems, NULL), 0);
         ASSERT_EQ(strv_length(problems), 0);
-        ASSERT_TRUE(list.n <= 1);
-        if (list.n == 1)
-                ASSERT_NULL(list.records[0]->transient_boot_id);
-        story->check_boot(list.n == 1 ? list.records[0] : NULL);
+        ASSERT_TRUE(list.n <= (story->instead ? 2 : 1));
+        for (size_t i = 0; i < list.n; i++)
+                ASSERT_NULL(list.records[i]->transient_boot_id);
+        story->check_boot(find(&list, "lp_one"));
+        check_level(story, &list);
         record_list_done(&list);
 }
 
@@ -95,6 +119,19 @@ static void check_whole(Rig *rig) {
         ASSERT_EQ(strv_length((char **) manager_problems(rig->manager)), 0);
 }
 
+static bool is_enabled(Rig *rig, const char *name) {
+        _cleanup_free_ char *path = NULL, *value = NULL;
+
+        ASSERT_TRUE(asprintf(&path, "sys/kernel/livepatch/%s/enabled", name) > 0);
+        return read_line_at(rig->root_fd, path, &value) >= 0 && streq(value, "1");
+}
+
+/* Nothing waits for a manager to come, and undo that. */
+static void check_patched(const Story *story, Rig *rig) {
+        if (story->instead)
+                ASSERT_TRUE(is_enabled(rig, "lp_one") || is_enabled(rig, story->instead));
+}
+
 static bool survives(const Story *story, const Rig *template, unsigned call) {
         _cleanup_rig_ Rig rig = {};
         bool killed;
@@ -102,8 +139,10 @@ static bool survives(const Story *story, const Rig *template, unsigned call) {
         rig_prepare_copy(&rig, template);
         killed = run_until(story, &rig, call);
         check_boot(story, &rig);
+        check_patched(story, &rig);
         rig_go_on(&rig);
         RIG_WAIT(&rig, is_at_rest(&rig));
+        check_patched(story, &rig);
         manager_refresh_patches(rig.manager);
         check_whole(&rig);
         story->check(&rig);
@@ -129,11 +168,12 @@ static void tell(const Story *story) {
         ASSERT_TRUE(call > 1);
 }
 
-#define STORY(name)                                                                             \
+#define STORY_INSTEAD(name, other)                                                              \
         TEST(name) {                                                                            \
-                static const Story story = { prepare_##name, act_##name, check_##name, boot_##name }; \
+                static const Story story = { prepare_##name, act_##name, check_##name, boot_##name, other }; \
                 tell(&story);                                                                   \
         }
+#define STORY(name) STORY_INSTEAD(name, NULL)
 
 static const Patch *one(Rig *rig) {
         return rig_patch(rig, "lp_one");
@@ -277,10 +317,14 @@ STORY(remove)
 
 /* ---- Apply on condition, confirm, and what happens if nobody does ------------------------------------------ */
 
-static void apply_on_condition(Rig *rig) {
+static void apply_module_on_condition(Rig *rig, const char *module) {
         const OperationOptions options = { .confirm_within_usec = LONG };
 
-        rig_expect(rig, rig_apply_with(rig, "one", &options), JOB_RESULT_DONE);
+        rig_expect(rig, rig_apply_with(rig, module, &options), JOB_RESULT_DONE);
+}
+
+static void apply_on_condition(Rig *rig) {
+        apply_module_on_condition(rig, "one");
 }
 
 static void prepare_apply_on_condition(Rig *rig _unused_) {
@@ -305,12 +349,16 @@ static void prepare_confirm(Rig *rig) {
         apply_on_condition(rig);
 }
 
-static void act_confirm(Rig *rig) {
+static void confirm(Rig *rig, const char *id) {
         _cleanup_answer_ Answer answer = {};
 
-        ASSERT_EQ(manager_confirm(rig->manager, "lp_one", UID, on_answer, &answer, NULL), 0);
+        ASSERT_EQ(manager_confirm(rig->manager, id, UID, on_answer, &answer, NULL), 0);
         RIG_WAIT(rig, answer.calls > 0);
         ASSERT_EQ(answer.failure.code, 0);
+}
+
+static void act_confirm(Rig *rig) {
+        confirm(rig, "lp_one");
 }
 
 /* Either somebody has to try again, or it lasts. */
@@ -331,24 +379,24 @@ static void boot_confirm(const PatchRecord *record) {
 STORY(confirm)
 
 /* The time is over as soon as somebody looks. */
-static void expire(Rig *rig) {
+static void expire(Rig *rig, const char *path) {
         _cleanup_free_ char *text = NULL, *before = NULL, *after = NULL;
         const char *key = "\"deadline\": ", *at, *end;
 
         rig_stop(rig);
-        text = rig_read(rig, RUN "/patches/lp_one.json");
+        text = rig_read(rig, path);
         at = strstr(text, key);
         ASSERT_NOT_NULL(at);
         end = at + strlen(key);
         before = strndup(text, (size_t) (end - text));
         ASSERT_TRUE(asprintf(&after, "%s1%s", before, end + strspn(end, "0123456789")) > 0);
-        test_write_file(rig->root_fd, RUN "/patches/lp_one.json", after);
-        ASSERT_OK(fchmodat(rig->root_fd, RUN "/patches/lp_one.json", 0600, 0));
+        test_write_file(rig->root_fd, path, after);
+        ASSERT_OK(fchmodat(rig->root_fd, path, 0600, 0));
 }
 
 static void prepare_expire(Rig *rig) {
         apply_on_condition(rig);
-        expire(rig);
+        expire(rig, RUN "/patches/lp_one.json");
 }
 
 static void act_expire(Rig *rig) {
@@ -370,7 +418,7 @@ STORY(expire)
 static void prepare_expire_over_another(Rig *rig) {
         rig_stage(rig, "one-again", true);
         apply_on_condition(rig);
-        expire(rig);
+        expire(rig, RUN "/patches/lp_one.json");
 }
 
 static void act_expire_over_another(Rig *rig) {
@@ -389,6 +437,80 @@ static void boot_expire_over_another(const PatchRecord *record) {
 }
 
 STORY(expire_over_another)
+
+/* ---- The same of a cumulative patch over another one -------------------------------------------------------- */
+
+static const Patch *above(Rig *rig) {
+        return rig_patch(rig, "lp_cumulative");
+}
+
+static void boot_level(const PatchRecord *record) {
+        ASSERT_TRUE(record && is_build(record, "one"));
+}
+#define boot_replace_on_condition boot_level
+#define boot_confirm_replacing boot_level
+#define boot_expire_replacing boot_level
+
+static void prepare_replace_on_condition(Rig *rig) {
+        rig_apply_done(rig, "one", false);
+}
+
+static void act_replace_on_condition(Rig *rig) {
+        apply_module_on_condition(rig, "cumulative");
+}
+
+static void check_replace_on_condition(Rig *rig) {
+        ASSERT_TRUE(one(rig)->record->reapply);
+        if (is_applied(rig)) {
+                ASSERT_FALSE(above(rig) && above(rig)->klp);
+                return;
+        }
+        ASSERT_EQ(one(rig)->state, PATCH_SUPERSEDED);
+        ASSERT_TRUE(patch_is_unconfirmed(above(rig)));
+        ASSERT_NOT_NULL(above(rig)->record->transient_boot_id);
+}
+
+STORY_INSTEAD(replace_on_condition, "lp_cumulative")
+
+static void prepare_confirm_replacing(Rig *rig) {
+        rig_apply_done(rig, "one", false);
+        apply_module_on_condition(rig, "cumulative");
+}
+
+static void act_confirm_replacing(Rig *rig) {
+        confirm(rig, "lp_cumulative");
+}
+
+static void check_confirm_replacing(Rig *rig) {
+        ASSERT_EQ(above(rig)->state, PATCH_APPLIED);
+        if (patch_is_unconfirmed(above(rig)))
+                act_confirm_replacing(rig);
+        RIG_WAIT(rig, is_at_rest(rig));
+        ASSERT_TRUE(above(rig)->record->reapply && !above(rig)->record->transient_boot_id);
+        ASSERT_EQ(one(rig)->state, PATCH_SUPERSEDED);
+        ASSERT_FALSE(one(rig)->record->reapply);
+}
+
+STORY_INSTEAD(confirm_replacing, "lp_cumulative")
+
+static void prepare_expire_replacing(Rig *rig) {
+        prepare_confirm_replacing(rig);
+        expire(rig, RUN "/patches/lp_cumulative.json");
+}
+
+static void act_expire_replacing(Rig *rig) {
+        RIG_WAIT(rig, !above(rig));
+}
+
+static void check_expire_replacing(Rig *rig) {
+        RIG_WAIT(rig, !above(rig));
+        RIG_WAIT(rig, is_at_rest(rig));
+        ASSERT_TRUE(is_applied(rig) && lasts(rig));
+        ASSERT_FALSE(patch_is_unconfirmed(one(rig)));
+        ASSERT_FALSE(rig_exists(rig, "sys/module/lp_cumulative"));
+}
+
+STORY_INSTEAD(expire_replacing, "lp_cumulative")
 
 /* ---- The crash guard --------------------------------------------------------------------------------------- */
 

@@ -110,9 +110,32 @@ def supersede(vm: Machine, check: Check) -> None:
     check.equal("there is nothing before that", again.rc, 5, again)
     check.contains("and revert is named", again.err, "livepatchctl revert")
     check.equal("an ordinary user must not", vm.user(["livepatchctl", "--no-ask-password", "rollback", "lp_cmdline"]).rc, 3)
+
+    settled(vm, check, "lp_cmdline", "lp_uptime")
+    watcher = Watcher(vm)
+    check("the watcher reads once more", vm.wait_until("test -s /run/seen"))
+    r = ctl(vm, "apply", "--confirm-within=4s", "lp_cumulative")
+    check.equal("applied on condition", r.rc, 0, r)
+    check.equal("superseded until it is confirmed", loaded(vm), ["lp_cumulative"])
+    check("so that the next boot has the former level", patches(vm)["lp_cmdline"]["reapply"])
+    refused = ctl(vm, "apply", "lp_uptime")
+    check.contains("nothing is applied upon it", refused.err, "livepatchctl confirm lp_cumulative")
+    vm.ok("systemctl kill -s KILL --kill-whom=main livepatchd.service")
+    check("not confirmed, the former level is back", vm.wait_until(lambda: loaded(vm) == ["lp_cmdline", "lp_uptime"], timeout=60), states(vm))
+    watcher.end(check, "not confirmed", ["lp_cmdline", "lp_cumulative", "lp_cmdline"])
+    check("the reason is told", vm.wait_until(lambda: "not confirmed" in patches(vm)["lp_cumulative"]["failure_reason"]), patches(vm))
+    check.equal("what is reapplied is as before", {n: p["reapply"] for n, p in patches(vm).items()},
+                {"lp_cmdline": True, "lp_uptime": True, "lp_cumulative": False})
+    r = ctl(vm, "apply", "--confirm-within=1h", "lp_cumulative")
+    check.equal("applied on condition again", (r.rc, loaded(vm)), (0, ["lp_cumulative"]), r)
     vm.reboot()
-    check.equal("after another reboot they are there", states(vm), former)
+    check.equal("after another reboot, which confirms nothing, they are there", states(vm), former)
     check.equal("and only they", loaded(vm), ["lp_cmdline", "lp_uptime"])
+
+    check.equal("once more on condition", ctl(vm, "apply", "--confirm-within=1h", "lp_cumulative").rc, 0)
+    check.equal("now it is confirmed", ctl(vm, "confirm", "lp_cumulative").rc, 0)
+    check("it supersedes for good", vm.wait_until(lambda: not patches(vm)["lp_cmdline"]["reapply"]), patches(vm))
+    check.equal("and lasts", (patches(vm)["lp_cumulative"]["reapply"], loaded(vm)), (True, ["lp_cumulative"]))
 
 
 @scenario("an upgrade for this boot only, and killed and cut off in the middle", tags=["core"])
