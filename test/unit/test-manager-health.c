@@ -280,6 +280,92 @@ TEST(what_somebody_else_loads_afterwards_is_left_alone) {
         ASSERT_NOT_NULL(rig_patch(&rig, "lp_one")->klp);
 }
 
+/* ---- Cumulative patches ------------------------------------------------------------------------------------ */
+
+static void begin_with_levels(Rig *rig, bool on_condition) {
+        const OperationOptions options = { .confirm_within_usec = on_condition ? 3600 * USEC_PER_SEC : 0 };
+
+        begin(rig, LASTING);
+        rig_apply_done(rig, "one", false);
+        rig_apply_done(rig, "two", false);
+        rig_expect(rig, rig_apply_with(rig, "cumulative", &options), JOB_RESULT_DONE);
+        rig_expect_state(rig, "lp_one", PATCH_SUPERSEDED);
+        report(rig, "lp_cumulative");
+}
+
+static void expect_rolled_back(Rig *rig) {
+        RIG_WAIT(rig, is_out(rig, "lp_cumulative"));
+        ASSERT_CONTAINS(patch_quarantine_reason(rig_patch(rig, "lp_cumulative")), "on_show+0xb/0x20 [lp_cumulative]");
+        rig_expect_state(rig, "lp_one", PATCH_APPLIED);
+        rig_expect_state(rig, "lp_two", PATCH_APPLIED);
+        ASSERT_EQ(strv_length((char **) manager_problems(rig->manager)), 0U);
+}
+
+TEST(a_cumulative_patch_is_rolled_back) {
+        _cleanup_rig_ Rig rig = {};
+        _cleanup_failure_ Failure refusal = {};
+
+        begin_with_levels(&rig, false);
+        expect_rolled_back(&rig);
+        ASSERT_TRUE(rig_patch(&rig, "lp_cumulative")->record->reapply);
+        ASSERT_EQ(rig_apply_refused(&rig, "cumulative", false, &refusal), REFUSED_QUARANTINED);
+        /* At boot its level stands in for it. */
+        rig_reboot(&rig);
+        rig_expect(&rig, rig_reapply(&rig), JOB_RESULT_FAILED);
+        rig_expect_state(&rig, "lp_cumulative", PATCH_QUARANTINED);
+        rig_expect_state(&rig, "lp_one", PATCH_APPLIED);
+        rig_expect_state(&rig, "lp_two", PATCH_APPLIED);
+        ASSERT_EQ(rig_count_calls(&rig, "ctl/inserted", "lp_cumulative"), 0); /* in this boot */
+}
+
+TEST(a_cumulative_patch_on_condition_is_rolled_back_at_once) {
+        _cleanup_rig_ Rig rig = {};
+
+        begin_with_levels(&rig, true);
+        expect_rolled_back(&rig);
+        ASSERT_FALSE(patch_is_unconfirmed(rig_patch(&rig, "lp_cumulative")));
+        rig_reboot(&rig);
+        rig_expect(&rig, rig_reapply(&rig), JOB_RESULT_DONE);
+        rig_expect_state(&rig, "lp_one", PATCH_APPLIED);
+        rig_expect_state(&rig, "lp_cumulative", PATCH_QUARANTINED);
+}
+
+TEST(another_process_rolls_back_what_one_could_not) {
+        _cleanup_rig_ Rig rig = {};
+
+        begin_with_levels(&rig, false);
+        rig_stop(&rig);
+        rig_go_on(&rig);
+        expect_rolled_back(&rig);
+}
+
+/* The former level is better than nothing, but nothing is better than the bad one. */
+TEST(what_cannot_be_rolled_back_is_reverted) {
+        _cleanup_rig_ Rig rig = {};
+
+        begin(&rig, LASTING);
+        rig_apply_done(&rig, "one", false);
+        rig_apply_done(&rig, "cumulative", false);
+        rig_control(&rig, "insert-errno.lp_one", "EINVAL");
+        report(&rig, "lp_cumulative");
+        RIG_WAIT(&rig, is_out(&rig, "lp_cumulative"));
+        rig_expect_state(&rig, "lp_one", PATCH_FAILED);
+        ASSERT_FALSE(rig_exists(&rig, "sys/module/lp_cumulative"));
+}
+
+TEST(what_has_no_level_to_return_to_is_reverted) {
+        _cleanup_failure_ Failure ignored = {};
+        _cleanup_rig_ Rig rig = {};
+
+        begin(&rig, LASTING);
+        rig_apply_done(&rig, "one", false);
+        rig_apply_done(&rig, "cumulative", false);
+        ASSERT_EQ(rig_remove(&rig, "lp_one", &ignored), 0);
+        report(&rig, "lp_cumulative");
+        RIG_WAIT(&rig, is_out(&rig, "lp_cumulative"));
+        ASSERT_EQ(rig_count_calls(&rig, "inserted", "lp_one"), 1);
+}
+
 /* ---- The check --------------------------------------------------------------------------------------------- */
 
 TEST(what_passes_is_proven) {

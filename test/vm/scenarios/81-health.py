@@ -86,3 +86,12 @@ def check_unit(vm: Machine, check: Check) -> None:
     check("and nothing is proven", vm.wait_until("! test -e /run/livepatch/settling") and phase(vm, "lp_cmdline") == "")
     check.equal("nor reverted", state(vm, "lp_cmdline"), "applied")
     check.contains("status says so", vm.run("livepatchctl status").out, "no-such.service")
+
+    drop_in(vm, ["HealthCheckUnit=app-check@.service"])
+    vm.ok("rm /etc/broken-lp_cmdline && touch /etc/broken-lp_cumulative")
+    apply(vm, "lp_cumulative")
+    becomes(vm, check, "lp_cumulative", "quarantined")
+    check.equal("what it had superseded is back", state(vm, "lp_cmdline"), "applied", states(vm))
+    check.matches("and in effect", vm.read("/proc/cmdline"), r"lp_patched_by=lp_cmdline$")
+    check.contains("by a rollback", vm.journal("-b", "-u", "livepatchd.service"), "Rolled back 'lp_cumulative'")
+    check("the module is unloaded", not vm.exists("/sys/module/lp_cumulative"))
