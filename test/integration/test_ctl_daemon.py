@@ -86,6 +86,55 @@ class CtlDaemon(CtlTest):
         self.assertEqual(self.inserted(), [])
         self.assertEqual(self.states(), {})
 
+    def levels(self):
+        """lp_one and lp_two, superseded by lp_new."""
+        for i, name in enumerate(('lp_one', 'lp_two')):
+            self.ctl('apply', self.module(fixtures.module(name=name, build=i + 1), name + '.ko'))
+        self.ctl('apply', self.module(fixtures.module(name='lp_new', build=3, replace=True), 'lp_new.ko'))
+        self.assertEqual(self.states(), {'lp_one': ('superseded', False), 'lp_two': ('superseded', False),
+                                         'lp_new': ('applied', True)})
+
+    FORMER = {'lp_one': ('applied', True), 'lp_two': ('applied', True), 'lp_new': ('staged', False)}
+
+    def test_rollback(self):
+        self.levels()
+        self.assertIn("Patch 'lp_new' is rolled back: what it had superseded is applied again, now and at boot",
+                      self.ctl('rollback').stdout)
+        self.assertEqual(self.states(), self.FORMER)
+        self.assertEqual(self.inserted(), ['lp_one', 'lp_two', 'lp_new', 'lp_one', 'lp_two'])
+        self.assertFalse(self.exists('sys/module/lp_new'))
+        self.ctl('apply', 'lp_new')
+        result = self.json('rollback', 'lp_new')['results'][0]
+        self.assertEqual((result['patch'], result['result']), ('lp_new', 'done'))
+        self.assertEqual(self.states(), self.FORMER)
+
+    def test_rollback_for_this_boot_only(self):
+        self.levels()
+        self.assertIn('what happens at the next boot has not changed',
+                      self.ctl('rollback', '--runtime', 'lp_new').stdout)
+        self.assertEqual(self.states(), {'lp_one': ('applied', False), 'lp_two': ('applied', False),
+                                         'lp_new': ('staged', True)})
+
+    def test_rollback_to_nothing(self):
+        self.ctl('rollback', 'lp_one', code=4)
+        self.assertIn('livepatchctl revert', self.ctl('rollback', code=5).stderr)
+        self.ctl('stage', self.module())
+        self.assertIn('is not applied', self.ctl('rollback', 'lp_one', code=1).stderr)
+        self.ctl('apply', 'lp_one')
+        self.assertIn('There is no level before', self.ctl('rollback', 'lp_one', code=5).stderr)
+        self.ctl('rollback', 'lp_one', 'lp_two', code=2)
+        self.assertEqual(self.states(), {'lp_one': ('applied', True)})
+
+    def test_rollback_that_fails(self):
+        self.levels()
+        self.control('insert-errno.lp_two', 'EINVAL')
+        self.assertIn("'lp_new' was not rolled back, and is applied as before", self.ctl('rollback', code=1).stderr)
+        self.assertEqual(self.states(), {'lp_one': ('superseded', False), 'lp_two': ('failed', False),
+                                         'lp_new': ('applied', True)})
+        self.ctl('remove', 'lp_two')
+        self.assertIn("'lp_two'", self.ctl('rollback', code=4).stderr)
+        self.assertEqual(self.states(), {'lp_one': ('superseded', False), 'lp_new': ('applied', True)})
+
     def test_trust(self):
         certificate = fixtures.certificate('stranger')
         self.assertIn(fixtures.fingerprint('stranger'), self.ctl('trust', 'add', certificate).stdout)
