@@ -9,6 +9,8 @@
 #include "common/string-util.h"
 #include "fake-kernel-tree.h"
 
+#define REMOVE_ATTEMPTS 100
+
 /* The mock loader in the daemon's worker threads and fake-kerneld work at the same time. */
 const char *fake_tree_scratch(void) {
         static __thread char path[48];
@@ -54,16 +56,22 @@ static int remove_content(int dir_fd, const char *path) {
 }
 
 int fake_tree_remove(int dir_fd, const char *path) {
-        int r;
-
         if (unlinkat(dir_fd, path, 0) >= 0 || errno == ENOENT)
                 return 0;
         if (errno != EISDIR)
                 return negative_errno();
-        r = remove_content(dir_fd, path);
-        if (r < 0)
-                return r;
-        return unlinkat(dir_fd, path, AT_REMOVEDIR) < 0 ? negative_errno() : 0;
+        /* Another process may just have opened a file in it. */
+        for (unsigned i = 0; i < REMOVE_ATTEMPTS; i++) {
+                int r = remove_content(dir_fd, path);
+
+                if (r < 0)
+                        return r;
+                if (unlinkat(dir_fd, path, AT_REMOVEDIR) >= 0 || errno == ENOENT)
+                        return 0;
+                if (errno != ENOTEMPTY)
+                        return negative_errno();
+        }
+        return -ENOTEMPTY;
 }
 
 char *fake_tree_format(const char *format, ...) {
