@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The manager's trust methods. Certificates are read on a reader thread: the file may be on anything. */
+/* The manager's trust methods. A certificate is read on a reader thread, since the file may be on anything, and kept on
+ * the disk worker, so that two changes do not meet. */
 
 #include <string.h>
 #include <sys/stat.h>
@@ -16,6 +17,8 @@ typedef struct TrustRequest {
         Manager *manager;
         int fd;
         char *wanted; /* REMOVE: the fingerprint; NULL: ADD */
+        char *data; /* ADD: what was read */
+        size_t size;
         char *fingerprint;
         uid_t uid;
         Failure failure;
@@ -27,6 +30,7 @@ static void trust_request_free(TrustRequest *request) {
         safe_close(request->fd);
         failure_done(&request->failure);
         free(request->wanted);
+        free(request->data);
         free(request->fingerprint);
         free(request);
 }
@@ -52,18 +56,14 @@ static int read_certificate(int fd, char **ret, size_t *ret_size, Failure *f) {
 
 static void trust_run(void *context) {
         TrustRequest *request = context;
-        _cleanup_free_ char *data = NULL;
-        size_t size = 0;
-        int root_fd = request->manager->root_fd, r;
+        int root_fd = request->manager->root_fd;
 
         if (request->wanted)
-                r = trust_store_remove(root_fd, request->wanted, &request->fingerprint, &request->failure);
-        else {
-                r = read_certificate(request->fd, &data, &size, &request->failure);
-                if (r == 0)
-                        r = trust_store_add(root_fd, data, size, &request->fingerprint, &request->failure);
-        }
-        request->failure.code = r;
+                request->failure.code = trust_store_remove(root_fd, request->wanted, &request->fingerprint,
+                                                           &request->failure);
+        else
+                request->failure.code = trust_store_add(root_fd, request->data, request->size, &request->fingerprint,
+                                                        &request->failure);
 }
 
 static void trust_done(void *context, bool canceled) {
@@ -89,9 +89,30 @@ static void trust_done(void *context, bool canceled) {
         trust_request_free(request);
 }
 
+static void read_run(void *context) {
+        TrustRequest *request = context;
+
+        request->failure.code = read_certificate(request->fd, &request->data, &request->size, &request->failure);
+}
+
+static void read_done(void *context, bool canceled) {
+        TrustRequest *request = context;
+
+        request->fd = safe_close(request->fd);
+        if (request->failure.code != 0)
+                return trust_done(request, false);
+        if (canceled || request->manager->stopping)
+                return trust_done(request, true);
+        if (worker_submit(request->manager->disk, trust_run, trust_done, request) < 0) {
+                (void) failure_oom(&request->failure);
+                trust_done(request, false);
+        }
+}
+
 static int trust_submit(Manager *manager, int fd, const char *wanted, uid_t uid, ManagerTrustReply reply,
                         void *userdata, Failure *f) {
         TrustRequest *request = calloc(1, sizeof(TrustRequest));
+        int r;
 
         if (!request) {
                 safe_close(fd);
@@ -105,8 +126,11 @@ static int trust_submit(Manager *manager, int fd, const char *wanted, uid_t uid,
                 .reply = reply,
                 .userdata = userdata,
         };
-        /* On the disk worker when it writes for a name, so that two changes do not meet. */
-        if ((wanted && !request->wanted) || worker_submit(manager->disk, trust_run, trust_done, request) < 0) {
+        if (wanted)
+                r = request->wanted ? worker_submit(manager->disk, trust_run, trust_done, request) : -ENOMEM;
+        else
+                r = worker_submit(manager->reader, read_run, read_done, request);
+        if (r < 0) {
                 trust_request_free(request);
                 return failure_oom(f);
         }

@@ -100,11 +100,13 @@ class Hostile(harness.IntegrationTest):
         except OSError as e:
             self.skipTest(f'no file at hand that blocks: {e}')
         self.addCleanup(os.close, fd)
-        blocked = self.client.begin(harness.ROOT_PATH, harness.MANAGER, 'Inspect', '(ha{sv})', 0, {}, fds=[fd])
+        blocked = [self.client.begin(harness.ROOT_PATH, harness.MANAGER, 'Inspect', '(ha{sv})', 0, {}, fds=[fd]),
+                   self.client.begin(harness.ROOT_PATH, harness.MANAGER, 'AddTrust', '(h)', 0, fds=[fd])]
         self.client.stage(fixtures.module())
         self.stop_daemon()
-        blocked.wait()
-        self.assertIsNotNone(blocked.error)
+        for call in blocked:
+            call.wait()
+            self.assertIsNotNone(call.error)
 
     def test_file_position_does_not_matter(self):
         with harness.memory_file(fixtures.module()) as f:
