@@ -28,7 +28,8 @@ def text(s):
     return struct.pack('<I', len(s)) + s.encode() + b'\0'
 
 
-def call(destination, path, interface, member, flags, argument=None):
+def call(destination, path, interface, member, flags, argument=None, n_descriptors=0):
+    """One string as the argument; or, with descriptors, the first of them and no options."""
     fields = b''
     for code, kind, value in ((1, 'o', path), (2, 's', interface), (3, 's', member), (6, 's', destination)):
         fields = pad(fields, 8) + bytes((code, 1)) + kind.encode() + b'\0' + text(value)
@@ -36,6 +37,10 @@ def call(destination, path, interface, member, flags, argument=None):
     if argument is not None:
         fields = pad(fields, 8) + bytes((8, 1)) + b'g\0' + b'\1s\0'
         body = text(argument)
+    if n_descriptors:
+        fields = pad(fields, 8) + bytes((8, 1)) + b'g\0' + b'\6ha{sv}\0'
+        fields = pad(fields, 8) + bytes((9, 1)) + b'u\0' + struct.pack('<I', n_descriptors)
+        body = struct.pack('<II', 0, 0)
     return bytearray(pad(struct.pack('<BBBBIII', ord('l'), 1, flags, 1, len(body), 1, len(fields)) + fields, 8) + body)
 
 
@@ -46,7 +51,16 @@ class Bus:
         self.socket.connect(path)
         self.socket.sendall(b'\0AUTH EXTERNAL ' + str(os.getuid()).encode().hex().encode() + b'\r\n')
         assert self.socket.recv(1000).startswith(b'OK')
+        self.socket.sendall(b'NEGOTIATE_UNIX_FD\r\n')
+        assert self.socket.recv(1000).startswith(b'AGREE')
         self.socket.sendall(b'BEGIN\r\n')
+        self.ask('Hello')
+
+    def ask(self, member):
+        """Answered by the bus when it has taken all before it."""
+        self.socket.sendall(call('org.freedesktop.DBus', '/org/freedesktop/DBus', 'org.freedesktop.DBus', member, 0))
+        while not any(kind == METHOD_RETURN for kind, _ in self.receive()):
+            pass
 
     def receive(self):
         """Reads once; returns what is complete, as (type, name of the error or None)."""
@@ -101,16 +115,11 @@ def main():
     changes = [call(*manager, 'Confirm', flags, 'lp_cmdline'), call(*manager, 'RemoveTrust', flags, '1234'),
                call(*manager, 'Subscribe', flags)]
     bus = Bus(sys.argv[1])
-    bus.socket.sendall(call('org.freedesktop.DBus', '/org/freedesktop/DBus', 'org.freedesktop.DBus', 'Hello', 0))
-    while not any(kind == METHOD_RETURN for kind, _ in bus.receive()):
-        pass
     print('sending', flush=True)
     replies = bus.flood({'reads': reads, 'changes': changes, 'replies': reads + changes}[kind], n, flags == 0)
-    # Answered when all before it have been taken.
-    bus.socket.sendall(call('org.freedesktop.DBus', '/org/freedesktop/DBus', 'org.freedesktop.DBus', 'GetId', 0))
-    while not any(kind == METHOD_RETURN for kind, _ in bus.receive()):
-        pass
+    bus.ask('GetId')
     print(n, *(f'{name}={count}' for name, count in sorted(replies.items())))
 
 
-main()
+if __name__ == '__main__':
+    main()
