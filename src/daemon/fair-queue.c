@@ -164,27 +164,41 @@ static int sender_new(FairQueue *queue, const char *name, Sender **ret) {
 
 /* ---- Waiting ----------------------------------------------------------------------------------------------- */
 
-/* Until its user is known, a sender is one of its own. */
-static size_t n_of_user(const Sender *sender) {
-        return sender->user ? sender->user->n_waiting : sender->n_waiting;
+static size_t count_unknown(const FairQueue *queue) {
+        size_t n = 0;
+
+        for (const Sender *s = queue->senders; s; s = s->next)
+                n += s->user ? 0 : s->n_waiting;
+        return n;
+}
+
+/* What its user has. Those who are not known yet may well be one user, and give way as such to who is known; among
+ * themselves each is one of its own. n_unknown: 0, or what all of them have. */
+static size_t weigh(const Sender *sender, size_t n_unknown) {
+        return sender->user ? sender->user->n_waiting : MAX(n_unknown, sender->n_waiting);
 }
 
 /* The one that has most, of the user who has most. */
-static Sender *find_largest(const FairQueue *queue) {
+static Sender *find_largest(const FairQueue *queue, size_t n_unknown) {
         Sender *largest = NULL;
 
-        for (Sender *s = queue->senders; s; s = s->next)
-                if (!largest || n_of_user(s) > n_of_user(largest) ||
-                    (n_of_user(s) == n_of_user(largest) && s->n_waiting > largest->n_waiting))
+        for (Sender *s = queue->senders; s; s = s->next) {
+                size_t weight = weigh(s, n_unknown), most = largest ? weigh(largest, n_unknown) : 0;
+
+                if (!largest || weight > most || (weight == most && s->n_waiting > largest->n_waiting))
                         largest = s;
+        }
         return largest;
 }
 
-/* Not to who would have as many afterwards. */
-static bool gives_way(const Sender *largest, const Sender *sender) {
+/* Who gives a place up to the sender (NULL: a new one): nobody who would have less than that afterwards. */
+static Sender *find_yielding(const FairQueue *queue, const Sender *sender) {
+        size_t n_unknown = sender && sender->user ? count_unknown(queue) : 0;
+        Sender *largest = find_largest(queue, n_unknown);
+
         if (sender && sender->user && sender->user == largest->user)
-                return largest->n_waiting >= sender->n_waiting + 2;
-        return n_of_user(largest) >= (sender ? n_of_user(sender) : 0) + 2;
+                return largest->n_waiting >= sender->n_waiting + 2 ? largest : NULL;
+        return weigh(largest, n_unknown) >= (sender ? weigh(sender, n_unknown) : 0) + 2 ? largest : NULL;
 }
 
 static void *take_last(FairQueue *queue, Sender *sender) {
@@ -222,13 +236,13 @@ static int sender_add(FairQueue *queue, Sender *sender, void *item) {
 }
 
 int fair_queue_add(FairQueue *queue, const char *name, void *item, bool *ret_unknown, void **ret_displaced) {
-        Sender *sender = find(queue, name), *largest = NULL;
+        Sender *sender = find(queue, name), *yielding = NULL;
         bool unknown = !sender;
         int r = 0;
 
         if (queue->n_waiting >= queue->places) {
-                largest = find_largest(queue);
-                if (!gives_way(largest, sender))
+                yielding = find_yielding(queue, sender);
+                if (!yielding)
                         return -ENOBUFS;
         }
         if (!sender)
@@ -241,7 +255,7 @@ int fair_queue_add(FairQueue *queue, const char *name, void *item, bool *ret_unk
         if (r < 0)
                 return r;
         *ret_unknown = unknown;
-        *ret_displaced = largest ? take_last(queue, largest) : NULL;
+        *ret_displaced = yielding ? take_last(queue, yielding) : NULL;
         return 0;
 }
 

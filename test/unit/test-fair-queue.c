@@ -211,6 +211,30 @@ TEST(the_only_thing_of_a_user_stays) {
         ASSERT_EQ(fair_queue_length(f.queue), PLACES);
 }
 
+/* Somebody who connects again and again, and calls once each time. */
+TEST(unknown_users_give_way_to_a_known_one) {
+        _fixture_ Fixture f = fixture();
+        void *displaced;
+        char name[16];
+        bool unknown;
+        int r;
+
+        ASSERT_EQ(add(f.queue, ":2.1", 7, BOB), 0);
+        ASSERT_EQ(taken(f.queue), 7);
+        for (unsigned i = 0; i < PLACES; i++) {
+                (void) snprintf(name, sizeof(name), ":1.%u", i);
+                ASSERT_EQ(fair_queue_add(f.queue, name, items, &unknown, &displaced), 0);
+        }
+        for (int i = 0; i < PLACES / 2; i++) {
+                r = fair_queue_add(f.queue, ":2.1", items + 7, &unknown, &displaced);
+                ASSERT_EQ(r, 0);
+                ASSERT_TRUE(displaced == items);
+        }
+        ASSERT_EQ(fair_queue_add(f.queue, ":2.1", items, &unknown, &displaced), -ENOBUFS);
+        ASSERT_EQ(fair_queue_length(f.queue), PLACES);
+        ASSERT_EQ(taken(f.queue), 7);
+}
+
 TEST(never_more_than_there_are_places) {
         _fixture_ Fixture f = fixture();
         void *displaced;
