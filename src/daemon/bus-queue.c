@@ -34,6 +34,8 @@
 #define ARGUMENTS_MAX KIB(64)
 /* What an argument takes beside its text, roughly. */
 #define ARGUMENT_OVERHEAD 8
+/* A flood is told once in this time, whoever makes it. */
+#define NOTE_INTERVAL_USEC (60 * USEC_PER_SEC)
 /* After everything that has arrived. */
 #define TURN_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 1)
 
@@ -60,6 +62,7 @@ struct BusQueue {
         Admitted *admitted; /* in the connection's queue */
         Lookup *lookups;
         unsigned n_read; /* since the last turn */
+        uint64_t noted_usec; /* CLOCK_MONOTONIC; 0: never */
 };
 
 /* ---- Calls that do not get as far as waiting --------------------------------------------------------------- */
@@ -232,10 +235,24 @@ static int refuse(sd_bus_error *error) {
                                      "answers to some before calling again");
 }
 
-static void turn_away(void *item) {
+static void note_flood(BusQueue *queue, sd_bus_message *m) {
+        uint64_t now = 0;
+        uid_t uid;
+
+        (void) sd_event_now(sd_event_source_get_event(queue->turn), CLOCK_MONOTONIC, &now);
+        if (queue->noted_usec > 0 && now - queue->noted_usec < NOTE_INTERVAL_USEC)
+                return;
+        if (bus_queue_sender_uid(queue, m, &uid) < 0)
+                return;
+        queue->noted_usec = now;
+        log_warning("User %u makes more calls than can be served, refusing some", (unsigned) uid);
+}
+
+static void turn_away(BusQueue *queue, void *item) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = item;
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
 
+        note_flood(queue, m);
         if (wants_reply(m)) {
                 (void) refuse(&error);
                 (void) sd_bus_reply_method_error(m, &error);
@@ -248,13 +265,15 @@ static int wait_for_turn(BusQueue *queue, sd_bus_message *m, sd_bus_error *error
         bool unknown;
         int r = fair_queue_add(queue->waiting, sender, m, &unknown, &displaced);
 
-        if (r == -ENOBUFS)
+        if (r == -ENOBUFS) {
+                note_flood(queue, m);
                 return refuse(error);
+        }
         if (r < 0)
                 return bus_error_set_errno(error, r);
         sd_bus_message_ref(m);
         if (displaced)
-                turn_away(displaced);
+                turn_away(queue, displaced);
         if (!unknown)
                 return 0;
         r = look_up(queue, sender);

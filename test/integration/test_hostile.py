@@ -354,6 +354,19 @@ class Flood(harness.IntegrationTest):
     def test_flood_of_calls_that_change(self):
         self.assertEqual(self.flooded('changes'), {})
 
+    def test_flood_is_logged_once(self):
+        bus = flood.Bus(f'{self.directory}/bus')
+        self.addCleanup(bus.socket.close)
+        manager = harness.NAME, harness.ROOT_PATH, harness.MANAGER
+        # From now on the daemon knows who that is.
+        self.assertEqual(bus.flood([flood.call(*manager, 'ListJobs', 0)], 1, True), {'done': 1})
+        os.kill(self.daemon.process.pid, signal.SIGSTOP)
+        bus.flood([flood.call(*manager, 'Confirm', flood.NO_REPLY_EXPECTED, 'lp_one')], 2000, False)
+        bus.ask('GetId')
+        os.kill(self.daemon.process.pid, signal.SIGCONT)
+        self.client.manager('ListJobs')
+        self.assertEqual(self.daemon.text().count(f'User {os.geteuid()} makes more calls than can be served'), 1)
+
     def test_flood_of_descriptors(self):
         """Of 16 in each call, which nobody asked for. All that wait hold half of what the unit lets the daemon have."""
         def count():
