@@ -7,6 +7,7 @@
 #include "common/names.h"
 #include "common/string-util.h"
 #include "daemon/policy.h"
+#include "daemon/record-level.h"
 #include "daemon/request-internal.h"
 
 static void log_staged(const Request *request, const Patch *patch, bool adopted) {
@@ -91,6 +92,9 @@ static int stage_record(Request *request, const Patch *patch, PatchRecord **ret)
                                 manager_next_order(request->manager);
         record->staged_at = now_realtime_usec();
         record->staged_by = request->uid;
+        /* The same build once more has superseded what it has. */
+        if (patch && request_is_recorded(request, patch) && record_copy_level(record, patch->record) < 0)
+                return failure_oom(&request->failure);
         *ret = TAKE_PTR(record);
         return 0;
 }

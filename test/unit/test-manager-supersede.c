@@ -140,6 +140,19 @@ TEST(an_ordinary_one_supersedes_nothing) {
         rig_expect_state(&rig, "lp_one", PATCH_APPLIED);
 }
 
+TEST(staged_once_more_it_has_superseded_what_it_has) {
+        _cleanup_rig_ Rig rig = {};
+
+        two_then_cumulative(&rig, false);
+        rig_stage(&rig, "cumulative", false);
+        ASSERT_EQ(rig_patch(&rig, "lp_cumulative")->record->n_supersedes, 2);
+        expect_superseded(&rig, "lp_one", "lp_cumulative");
+        rig_stop(&rig);
+        rig_go_on(&rig);
+        expect_superseded(&rig, "lp_one", "lp_cumulative");
+        ASSERT_FALSE(rig_patch(&rig, "lp_one")->record->reapply);
+}
+
 TEST(until_the_transition_is_over_nothing_of_the_others_changes) {
         _cleanup_rig_ Rig rig = {};
         uint32_t id;
