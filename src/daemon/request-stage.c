@@ -63,6 +63,11 @@ static int check_staged_before(Request *request, const Patch *patch) {
         if (patch->job)
                 return failure_set(&request->failure, REFUSED_BUSY,
                                    "A job works on '%s'. Nothing was staged. Try again when it has ended", patch->id);
+        /* The record of this boot, which its end takes back, would be one that lasts. */
+        if (patch_is_unconfirmed(patch))
+                return failure_set(&request->failure, REFUSED_CONFLICT,
+                                   "'%s' waits for its confirmation, which decides what the next boot does. Nothing "
+                                   "was staged. Use 'livepatchctl confirm %s', or revert it", patch->id, patch->id);
         /* Its record would be taken from the one from before, and the wish be lost. */
         if (patch->n_wishes > 0)
                 return failure_set(&request->failure, REFUSED_BUSY,

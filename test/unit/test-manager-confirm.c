@@ -243,6 +243,31 @@ TEST(after_a_power_cut_the_one_before_is_there) {
         ASSERT_FALSE(waits(&rig));
 }
 
+static int stage_refused(Rig *rig, const char *module, bool reapply, Failure *f) {
+        _cleanup_answer_ Answer answer = {};
+        int r = manager_stage_fd(rig->manager, rig_open(module), reapply, UID, on_answer, &answer, f);
+
+        if (r != 0)
+                return r;
+        RIG_WAIT(rig, answer.calls > 0);
+        return failure_move(f, &answer.failure);
+}
+
+TEST(staging_is_no_confirmation) {
+        _cleanup_rig_ Rig rig = {};
+        _cleanup_failure_ Failure plain = {}, reapply = {};
+
+        rig_start(&rig);
+        apply_within(&rig, LONG);
+        ASSERT_EQ(stage_refused(&rig, "one", false, &plain), REFUSED_CONFLICT);
+        ASSERT_EQ(stage_refused(&rig, "one", true, &reapply), REFUSED_CONFLICT);
+        ASSERT_CONTAINS(reapply.text, "livepatchctl confirm lp_one");
+        ASSERT_NOT_NULL(rig_patch(&rig, "lp_one")->record->transient_boot_id);
+        confirm_done(&rig);
+        rig_stage(&rig, "one", true);
+        assert_lasts(&rig, true);
+}
+
 TEST(applying_again_is_no_confirmation) {
         _cleanup_rig_ Rig rig = {};
         _cleanup_failure_ Failure again = {}, within = {}, enable = {}, disable = {};
