@@ -260,6 +260,29 @@ STORIES = (
         prepare=(ctl(f"apply {FIRST}"), proves("lp_cmdline")),
     ),
     Story(
+        # Nobody confirms it, then somebody does.
+        "condition", SETTLED, ("lp_cmdline:applied+",),
+        (
+            step(
+                ctl(f"apply --confirm-within=1s {CUMULATIVE}") +
+                " && while [ -e /sys/module/lp_cumulative ]; do sleep 0.1; done",
+                "lp_cmdline:applied+",
+                during=["lp_cmdline:applied+ lp_cumulative:quarantined", "lp_cmdline:quarantined+"],
+            ),
+            step(
+                ctl(f"apply --confirm-within=1h {CUMULATIVE}"), "lp_cmdline:applied+",
+                "lp_cmdline:applied+ lp_cumulative:quarantined",
+            ),
+            step(proves("lp_cumulative"), "lp_cmdline:applied+"),
+            step(ctl("confirm lp_cumulative"), "lp_cmdline:superseded lp_cumulative:applied+"),
+            step(
+                ctl("rollback"), "lp_cmdline:applied+ lp_cumulative:staged",
+                during=["lp_cmdline:quarantined lp_cumulative:applied+"],
+            ),
+        ),
+        prepare=(ctl(f"apply {FIRST}"), proves("lp_cmdline")),
+    ),
+    Story(
         # The kernel speaks against a patch that has settled in an earlier life, and settles again.
         "health", SETTLED, ("lp_warn:applied+",),
         (
