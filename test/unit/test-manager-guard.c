@@ -28,6 +28,18 @@ static void settle(Rig *rig, const char *id) {
         RIG_WAIT(rig, phase(rig, id) == GUARD_PROVEN && !manager_is_settling(rig->manager));
 }
 
+/* It is applied and has settled; what comes now takes long to. */
+static void start_with_a_proven_one(Rig *rig) {
+        rig_prepare(rig);
+        rig_configure(rig, QUICK);
+        rig_go_on(rig);
+        rig_apply_done(rig, "one", false);
+        settle(rig, "lp_one");
+        rig_stop(rig);
+        rig_configure(rig, "[Livepatch]\nSettleTimeSec=1h\n");
+        rig_go_on(rig);
+}
+
 static int lift(Rig *rig, const char *id, Failure *f) {
         _cleanup_answer_ Answer answer = {};
         int r = manager_clear_quarantine(rig->manager, id, UID, on_answer, &answer, f);
@@ -155,14 +167,7 @@ TEST(a_proven_build_is_quarantined_the_second_time) {
 TEST(a_regular_shutdown_ends_the_row) {
         _cleanup_rig_ Rig rig = {};
 
-        rig_prepare(&rig);
-        rig_configure(&rig, QUICK);
-        rig_go_on(&rig);
-        rig_apply_done(&rig, "one", false);
-        settle(&rig, "lp_one");
-        rig_stop(&rig);
-        rig_configure(&rig, "[Livepatch]\nSettleTimeSec=1h\n");
-        rig_go_on(&rig);
+        start_with_a_proven_one(&rig);
         rig_reboot(&rig);
         rig_expect(&rig, rig_reapply(&rig), JOB_RESULT_DONE);
         rig_power_cut(&rig);
@@ -307,14 +312,7 @@ TEST(a_quarantine_that_could_not_be_written_can_be_lifted) {
 TEST(a_crash_that_could_not_be_counted_is_counted_later) {
         _cleanup_rig_ Rig rig = {};
 
-        rig_prepare(&rig);
-        rig_configure(&rig, QUICK);
-        rig_go_on(&rig);
-        rig_apply_done(&rig, "one", false);
-        settle(&rig, "lp_one");
-        rig_stop(&rig);
-        rig_configure(&rig, "[Livepatch]\nSettleTimeSec=1h\n");
-        rig_go_on(&rig);
+        start_with_a_proven_one(&rig);
         rig_reboot(&rig);
         rig_expect(&rig, rig_reapply(&rig), JOB_RESULT_DONE);
         obstruct(&rig, true);
@@ -425,14 +423,7 @@ TEST(what_is_forgotten_leaves_its_quarantine) {
 TEST(a_build_that_was_proven_stays_proven) {
         _cleanup_rig_ Rig rig = {};
 
-        rig_prepare(&rig);
-        rig_configure(&rig, QUICK);
-        rig_go_on(&rig);
-        rig_apply_done(&rig, "one", false);
-        settle(&rig, "lp_one");
-        rig_stop(&rig);
-        rig_configure(&rig, "[Livepatch]\nSettleTimeSec=1h\n");
-        rig_go_on(&rig);
+        start_with_a_proven_one(&rig);
         rig_revert_done(&rig, "lp_one", false);
         rig_apply_done(&rig, "one-again", false);
         rig_power_cut(&rig);
