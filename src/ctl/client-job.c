@@ -46,6 +46,9 @@ int client_job_subscribe(Client *c, CtlError *e) {
         static const char *const rules[] = {
                 "type='signal',sender='" LP_BUS_NAME "',path='" LP_OBJECT_MANAGER "',interface='" LP_IFACE_MANAGER
                 "',member='JobRemoved'",
+                "type='signal',sender='" LP_BUS_NAME "',path='" LP_OBJECT_MANAGER
+                "',interface='org.freedesktop.DBus.ObjectManager',member='InterfacesAdded',arg0path='" LP_JOB_PREFIX
+                "/'",
                 "type='signal',sender='" LP_BUS_NAME "',path_namespace='" LP_JOB_PREFIX
                 "',interface='org.freedesktop.DBus.Properties',member='PropertiesChanged'",
                 "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',"
@@ -59,6 +62,31 @@ int client_job_subscribe(Client *c, CtlError *e) {
                         return client_not_connected(c, e, r);
         }
         return 0;
+}
+
+/* Comes before the answer to the call that began the job. */
+static int on_added(JobWait *w, sd_bus_message *m) {
+        const char *path, *interface;
+        int r = sd_bus_message_read_basic(m, SD_BUS_TYPE_OBJECT_PATH, &path);
+
+        if (r < 0)
+                return r;
+        if (!streq(path, w->path))
+                return 0;
+        r = sd_bus_message_enter_container(m, SD_BUS_TYPE_ARRAY, "{sa{sv}}");
+        while (r >= 0 && (r = sd_bus_message_enter_container(m, SD_BUS_TYPE_DICT_ENTRY, "sa{sv}")) > 0) {
+                json_auto_t *properties = NULL;
+
+                r = sd_bus_message_read_basic(m, SD_BUS_TYPE_STRING, &interface);
+                if (r >= 0)
+                        r = client_read_json(m, &properties);
+                /* What is known already is newer. */
+                if (r >= 0 && streq(interface, LP_IFACE_JOB) && json_object_update_missing(w->job, properties) < 0)
+                        r = -ENOMEM;
+                if (r >= 0)
+                        r = sd_bus_message_exit_container(m);
+        }
+        return r;
 }
 
 static int on_removed(JobWait *w, sd_bus_message *m) {
@@ -102,6 +130,8 @@ static int on_owner_changed(JobWait *w, sd_bus_message *m) {
 }
 
 static int dispatch(JobWait *w, sd_bus_message *m) {
+        if (sd_bus_message_is_signal(m, "org.freedesktop.DBus.ObjectManager", "InterfacesAdded"))
+                return on_added(w, m);
         if (sd_bus_message_is_signal(m, LP_IFACE_MANAGER, "JobRemoved"))
                 return on_removed(w, m);
         if (sd_bus_message_is_signal(m, "org.freedesktop.DBus.Properties", "PropertiesChanged"))
@@ -321,17 +351,32 @@ static int wait_with_signals(JobWait *w, JobOutcome *ret, CtlError *e) {
         return r;
 }
 
-int client_job_wait(Client *c, const char *job, JobOutcome *ret, CtlError *e) {
-        JobWait w = { .client = c, .path = job, .signal_fd = -EBADF };
-        int r = client_get_properties(c, job, LP_IFACE_JOB, &w.job, e);
+/* If livepatchd was killed after it had accepted the job, its successor does not know that; what was announced tells
+ * which patch it is about. */
+static int read_job(JobWait *w, CtlError *e) {
+        json_auto_t *properties = NULL;
+        int r = client_get_properties(w->client, w->path, LP_IFACE_JOB, &properties, e);
 
-        if (r != 0) {
+        if (r == 0)
+                return json_object_update(w->job, properties) < 0 ? ctl_error_oom(e) : 0;
+        if (process(w) < 0 || isempty(json_text(w->job, "type"))) {
                 ctl_error_add_hint(e, "The job was accepted; look at 'livepatchctl status'.");
                 return r;
         }
-        progress_begin(&w.progress, client_options(c));
-        r = wait_with_signals(&w, ret, e);
-        progress_end(&w.progress);
+        ctl_error_done(e);
+        w->went_away = true;
+        return 0;
+}
+
+int client_job_wait(Client *c, const char *job, JobOutcome *ret, CtlError *e) {
+        JobWait w = { .client = c, .path = job, .job = json_object(), .signal_fd = -EBADF };
+        int r = w.job ? read_job(&w, e) : ctl_error_oom(e);
+
+        if (r == 0) {
+                progress_begin(&w.progress, client_options(c));
+                r = wait_with_signals(&w, ret, e);
+                progress_end(&w.progress);
+        }
         json_decref(w.job);
         return r;
 }

@@ -10,6 +10,7 @@ text file 'mock NAME BEHAVIOUR [ERROR]', and a patch keeps the behaviour for the
     slow               the job never ends
     die                the service is killed in the middle of the job, and the patch is applied when it comes back
     die-failed         the same, and the patch has failed
+    die-asked          the same as die, as soon as somebody asks for the job
     refuse             the call is refused with org.livepatch.Error.ERROR
     denied, interactive   the call is refused for want of authorisation
     vanish             the service is killed instead of answering
@@ -120,8 +121,15 @@ class Job(Properties):
         self.manager, self.behaviour, self.error, self.steps = manager, behaviour, error, 0
         GLib.timeout_add(STEP_MSEC, self.step)
 
+    @dbus.service.method(PROPERTIES, in_signature='s', out_signature='a{sv}')
+    def GetAll(self, interface):
+        if self.behaviour == 'die-asked':
+            self.manager.settle(self, 'done')
+            die()
+        return super().GetAll(interface)
+
     def step(self):
-        if self.properties['State'] == 'finished':
+        if self.properties['State'] == 'finished' or self.behaviour == 'die-asked':
             return False
         self.steps = min(self.steps + 1, STEPS - 1 if self.behaviour == 'slow' else STEPS)
         self.change(State='running', TasksTotal=100, TasksPending=100 - 100 * self.steps // STEPS,
@@ -256,6 +264,7 @@ class Manager(Properties):
             behaviour, error = self.state['behaviours']['reapply']
         job = Job(self, len(self.jobs) + 1, kind, patch.properties['Name'] if patch else '', behaviour, error)
         self.jobs.append(job)
+        self.InterfacesAdded(job.path, {JOB: typed(job.properties)})
         self.JobNew(job.properties['Id'], job.path)
         return dbus.ObjectPath(job.path)
 

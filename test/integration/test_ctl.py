@@ -458,6 +458,9 @@ class Applying(CtlTest):
         self.assertIn("livepatchd was restarted during the job; patch 'lp_other' is now in state 'failed'", p.stderr)
         self.assertIn('The mock failed it', p.stderr)
 
+    def test_service_killed_when_it_is_asked_for_the_job(self):
+        self.assertIn("'lp_new' is applied", self.ctl('apply', self.module('mock lp_new die-asked')).stdout)
+
     def test_service_killed_during_the_call(self):
         p = self.ctl('apply', self.module('mock lp_new vanish'), code=1)
         self.assertIn('livepatchd stopped before it answered', p.stderr)
