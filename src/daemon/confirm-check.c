@@ -6,6 +6,7 @@
 #include "common/string-util.h"
 #include "daemon/confirm.h"
 #include "daemon/job-internal.h"
+#include "kmod/preflight.h"
 
 int confirm_refuse_again(const Patch *patch, Failure *f) {
         return failure_set(f, REFUSED_ALREADY_APPLIED,
@@ -41,20 +42,15 @@ static int check_beside(const Patch *other, const char *name, Failure *f) {
                            name, other->id, other->id);
 }
 
-static const ModuleState *find_state(const PatchRecord *record, uint64_t id) {
-        for (size_t i = 0; i < record->n_states; i++)
-                if (record->states[i].id == id)
-                        return &record->states[i];
-        return NULL;
-}
-
 /* The kernel would not load it over what has changed a state of the system that it does not know, or knows in an older
- * version: klp_is_state_compatible() in kernel/livepatch/state.c. */
+ * version. */
 static int check_states(const Patch *other, const ModuleInfo *info, Failure *f) {
-        for (size_t i = 0; i < info->n_states; i++) {
-                const ModuleState *theirs = find_state(other->record, info->states[i].id);
+        const PatchRecord *record = other->record;
 
-                if (theirs ? theirs->version >= info->states[i].version : other->record->replace != TRISTATE_YES)
+        for (size_t i = 0; i < info->n_states; i++) {
+                const ModuleState *theirs = module_state_find(record->states, record->n_states, info->states[i].id);
+
+                if (module_state_accepts(theirs, record->replace, &info->states[i]))
                         continue;
                 return failure_set(f, REFUSED_CONFLICT,
                                    "'%s' changes the system state %" PRIu64 " in a way that '%s', which it would "

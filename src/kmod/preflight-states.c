@@ -9,20 +9,23 @@
 
 #include "kmod/preflight-internal.h"
 
-/* klp_get_state(): the first one of the id. */
-static const ModuleState *find_state(const PreflightSubject *s, uint64_t id) {
-        for (size_t i = 0; i < s->n_states; i++)
-                if (s->states[i].id == id)
-                        return &s->states[i];
+const ModuleState *module_state_find(const ModuleState *states, size_t n, uint64_t id) {
+        for (size_t i = 0; i < n; i++)
+                if (states[i].id == id)
+                        return &states[i];
         return NULL;
+}
+
+bool module_state_accepts(const ModuleState *mine, Tristate replace, const ModuleState *installed) {
+        return mine ? mine->version >= installed->version : replace != TRISTATE_YES;
 }
 
 static int judge_state(Judgement *j, const InstalledState *installed) {
         static const FindingKind kind = { FINDING_BLOCKER, REFUSED_CONFLICT, "state-incompatible" };
         const PreflightSubject *s = j->subject;
-        const ModuleState *mine = find_state(s, installed->state.id);
+        const ModuleState *mine = module_state_find(s->states, s->n_states, installed->state.id);
 
-        if (mine && mine->version >= installed->state.version)
+        if (module_state_accepts(mine, s->replace, &installed->state))
                 return 0;
         if (mine)
                 return judgement_add(j, &kind, NULL, NULL,
@@ -31,8 +34,6 @@ static int judge_state(Judgement *j, const InstalledState *installed) {
                                      "%u or later, or first revert that one, with 'livepatchctl revert %s'",
                                      installed->patch, installed->state.id, installed->state.version, mine->version,
                                      installed->state.version, installed->patch);
-        if (s->replace != TRISTATE_YES)
-                return 0;
         return judgement_add(j, &kind, NULL, NULL,
                              "The applied patch '%s' has changed the system state %" PRIu64 " in its version %u, and "
                              "this one, which would take its place, cannot handle that state. Apply a patch that does, "

@@ -77,6 +77,12 @@ typedef struct PreflightSubject {
         char *const *external;   /* names of live patches that are not ours; NULL-terminated, or NULL */
 } PreflightSubject;
 
+/* klp_get_state(): the first one of the id, or NULL. */
+const ModuleState *module_state_find(const ModuleState *states, size_t n, uint64_t id) _pure_;
+/* klp_is_state_compatible(), both in kernel/livepatch/state.c: whether a patch may be loaded over one that has changed
+ * the system as installed says. mine: the patch's own state of that id; NULL: it has none. */
+bool module_state_accepts(const ModuleState *mine, Tristate replace, const ModuleState *installed) _pure_;
+
 /* What a module and its signature say of the subject; the rest is left empty. Borrows from both and from key_id. */
 PreflightSubject preflight_subject_of_module(const ModuleInfo *info, const SignatureReport *signature,
                                              const char *key_id);
