@@ -97,10 +97,6 @@ int guard_record_remember(GuardRecord *record, const GuardRecord *previous) {
         return 0;
 }
 
-int guard_record_copy_former(GuardRecord *record, const GuardRecord *from) {
-        return guard_record_remember(record, from->former);
-}
-
 /* ---- What stands afterwards -------------------------------------------------------------------------------- */
 
 /* Without the present one. */

@@ -61,7 +61,7 @@ int guard_record_copy(const GuardRecord *record, GuardRecord **ret) {
         if (r >= 0)
                 r = free_and_strdup(&copy->reason, record->reason);
         if (r >= 0)
-                r = guard_record_copy_former(copy, record);
+                r = guard_record_remember(copy, record->former);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(copy);

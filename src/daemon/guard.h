@@ -79,7 +79,6 @@ unsigned guard_record_n_quarantined(const GuardRecord *record) _pure_;
 int guard_record_refuse(const GuardRecord *quarantine, Failure *f);
 /* Puts the verdicts that previous holds, except that on the record's own build, behind the record. */
 int guard_record_remember(GuardRecord *record, const GuardRecord *previous);
-int guard_record_copy_former(GuardRecord *record, const GuardRecord *from);
 /* Takes the present build out of suspicion; of one that nothing is known of, what was known of the name before stands
  * again in *record. Whether anything is left that is worth keeping; if not, *record is left as it was. */
 bool guard_record_disarm(GuardRecord **record);
