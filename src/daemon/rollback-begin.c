@@ -141,10 +141,12 @@ int rollback_begin(Rollback *rollback) {
         }
         if (!patch->record)
                 return -ENOENT;
-        r = rollback->job->resumed ? list_applied(rollback, patch) : 0;
-        if (r < 0)
-                return r;
-        r = rollback->job->resumed ? 0 : rollback_check(rollback->manager, patch, &failure);
+        if (rollback->job->resumed) {
+                r = list_applied(rollback, patch);
+                if (r < 0)
+                        return r;
+        } else
+                r = rollback_check(rollback->manager, patch, &failure);
         if (r == 0)
                 r = start_reading(rollback, patch, &failure);
         if (r != 0)
