@@ -79,6 +79,12 @@ bool manager_has_unconfirmed(const Manager *manager) {
         return false;
 }
 
+void confirm_carry_over(RuntimeRecord *runtime, const RuntimeRecord *before) {
+        runtime->confirm_within = before->confirm_within;
+        runtime->confirm_deadline = before->confirm_deadline;
+        runtime->confirm_runtime = before->confirm_runtime;
+}
+
 /* ---- When the time is over --------------------------------------------------------------------------------- */
 
 /* CLOCK_BOOTTIME. */

@@ -10,6 +10,8 @@
 
 /* The transition is complete: the time begins to run. within_usec 0: no condition. */
 void confirm_begin(RuntimeRecord *runtime, uint64_t within_usec, bool for_this_boot);
+/* What the patch waits for stays as it is in its next runtime record. */
+void confirm_carry_over(RuntimeRecord *runtime, const RuntimeRecord *before);
 /* The record of a patch whose time is over, and that is not applied any more. */
 int confirm_note_expired(RuntimeRecord *runtime, const char *patch_id);
 

@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "common/names.h"
 #include "common/string-util.h"
+#include "daemon/confirm.h"
 #include "daemon/manager-internal.h"
 #include "daemon/supersede.h"
 #include "daemon/transaction.h"
@@ -131,9 +132,7 @@ static int confirmation_transaction(Manager *manager, const Patch *patch, uid_t 
                                                "reverted when its time is over", patch->id);
         if (r < 0)
                 return r;
-        transaction->runtime_on_failure->confirm_within = patch->runtime->confirm_within;
-        transaction->runtime_on_failure->confirm_deadline = patch->runtime->confirm_deadline;
-        transaction->runtime_on_failure->confirm_runtime = patch->runtime->confirm_runtime;
+        confirm_carry_over(transaction->runtime_on_failure, patch->runtime);
         *ret = TAKE_PTR(transaction);
         return 0;
 }

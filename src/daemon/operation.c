@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "common/names.h"
 #include "common/string-util.h"
+#include "daemon/confirm.h"
 #include "daemon/job-internal.h"
 #include "daemon/operation-internal.h"
 
@@ -42,9 +43,7 @@ static void note_confirmation(const Operation *operation, const Patch *patch, Ru
                 runtime->confirm_within = runtime->pending ? operation->options.confirm_within_usec : 0;
                 runtime->confirm_runtime = operation->options.runtime;
         } else if (now) {
-                runtime->confirm_within = now->confirm_within;
-                runtime->confirm_deadline = now->confirm_deadline;
-                runtime->confirm_runtime = now->confirm_runtime;
+                confirm_carry_over(runtime, now);
                 runtime->confirm_expired = runtime->pending && operation->options.expired;
         }
 }

@@ -3,6 +3,7 @@
 
 #include "common/log.h"
 #include "common/string-util.h"
+#include "daemon/confirm.h"
 #include "daemon/job-internal.h"
 #include "daemon/operation.h"
 #include "daemon/rollback-internal.h"
@@ -73,9 +74,7 @@ static int pending_note(const Rollback *rollback, bool pending, RuntimeRecord **
         note->pending_options = rollback->job->options;
         note->pending_by = rollback->job->uid;
         if (before) {
-                note->confirm_within = before->confirm_within;
-                note->confirm_deadline = before->confirm_deadline;
-                note->confirm_runtime = before->confirm_runtime;
+                confirm_carry_over(note, before);
                 note->confirm_expired = pending && rollback->job->options.expired;
         }
         *ret = TAKE_PTR(note);
